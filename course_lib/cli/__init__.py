@@ -1,0 +1,211 @@
+"""The `course` command: checks the set-up, runs the notebooks, manages the data and builds the website.
+
+What needs Jupyter is imported inside the commands, so that the others work where only the library is installed.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from course_lib import __version__
+from course_lib.errors import CourseError
+
+
+class Profile(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+class _UsageError(CourseError):
+    """What was asked for does not exist or does not fit; nothing has been done."""
+
+
+@contextmanager
+def _asked() -> Iterator[None]:
+    """A CourseError raised inside is about what was asked for."""
+    try:
+        yield
+    except CourseError as error:
+        raise _UsageError(str(error)) from error
+
+
+class _Group(TyperGroup):
+    """Says a CourseError in one sentence, without traceback; exits with 2 where the request was wrong, else with 1."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except CourseError as error:
+            if ctx.params.get("debug"):
+                raise
+            fail(str(error), 2 if isinstance(error, _UsageError) else 1)
+
+
+app = typer.Typer(
+    cls=_Group,
+    help='The command of "Small from Big", a hands-on course in model distillation.',
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="The data sets: which are there, get one, check one.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+
+def fail(message: str, code: int) -> None:
+    """Print ``message`` in red on standard error and leave."""
+    console(stderr=True).print(f"[red]{_plain(message)}[/red]", highlight=False)
+    raise typer.Exit(code)
+
+
+def console(stderr: bool = False) -> Console:
+    """A console on the present standard output; long lines are left to the terminal, so that paths stay whole."""
+    return Console(stderr=stderr, soft_wrap=True)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"course {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def check() -> None:
+    """Check the environment: [OK] or [FAIL] per item, with how to mend it; [--] is missing but not required."""
+    from course_lib.cli.check import checks
+
+    out, failed = console(), 0
+    for item in checks():
+        mark = "[OK]" if item.ok else "[FAIL]" if item.required else "[--]"
+        colour = "green" if item.ok else "red" if item.required else "yellow"
+        failed += mark == "[FAIL]"
+        out.print(
+            f"[{colour}]{_plain(mark):<7}[/] {_plain(item.name)}: {_plain(item.found)}", highlight=False
+        )
+        if not item.ok and item.mend:
+            out.print(f"        {_plain(item.mend)}", highlight=False)
+    if failed:
+        fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; mend as said above.", 1)
+    out.print("Everything that the course requires is there.")
+
+
+@app.command()
+def run(
+    notebooks: Annotated[
+        list[str] | None, typer.Argument(help='By number ("02"), name or path; all where none is named.')
+    ] = None,
+    profile: Annotated[
+        Profile, typer.Option(help="quick: seconds on a CPU; full: real size.")
+    ] = Profile.quick,
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as temperature=8."),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks that run at once; they share the cores.")] = 1,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="Folder for notebooks/ and report.json; build/ of the course if not given."),
+    ] = None,
+    book: Annotated[bool, typer.Option("--book/--no-book", help="Then build the website from them.")] = False,
+    in_place: Annotated[
+        bool, typer.Option("--in-place", help="For authors: store the outputs in the notebooks themselves.")
+    ] = False,
+) -> None:
+    """Run notebooks in order, check their claims, and write the results and a report into build/."""
+    from course_lib import runner
+
+    runner.require_extras()
+    with _asked():
+        root = runner.course_root()
+        chosen = runner.select(root / "notebooks", notebooks or ())
+        parameters = runner.parse_parameters(parameter or ())
+        plans = [runner.plan(path, profile.value, parameters) for path in chosen]
+        if book and notebooks:
+            raise CourseError(
+                "--book needs all notebooks: name none, or use the stored outputs with: course book."
+            )
+        if in_place and any(plan.changed for plan in plans):
+            raise CourseError(
+                "--in-place stores the outputs of the default parameters: leave out --profile and -p."
+            )
+    _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
+
+
+def _execute(root: Path, plans: Any, output: Path, jobs: int, *, book: bool, in_place: bool) -> None:
+    from course_lib.cli.show import print_failures, print_table
+    from course_lib.runner.course import run_course
+    from course_lib.runner.progress import progress
+
+    out = console()
+    report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
+    print_table(out, report)
+    if in_place:
+        _store(root, report)
+    if not report.ok:
+        print_failures(console(stderr=True), report)
+        raise typer.Exit(1)
+    if book:
+        _build_book(output / "notebooks", root)
+
+
+def _store(root: Path, report: Any) -> None:
+    from course_lib.runner.clean import store
+
+    for result in report.results:
+        if result.ok:
+            store(result.output, result.plan.path, root / "book" / "cover.png")
+
+
+def _build_book(notebooks: Path, root: Path) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("jupyter_book") is None:
+        raise CourseError(
+            "Building the website needs jupyter-book: "
+            "install the extra [book], in the course's folder with: pip install -e '.[book]'."
+        )
+    from course_lib import site
+
+    out = console()
+    with out.status("Building the website ..."):
+        index = site.build(notebooks, root / "book")
+    out.print(f"The website is ready; open {Path(index).resolve().as_uri()}", highlight=False)
+
+
+@app.command()
+def book() -> None:
+    """Build the website from the outputs stored in the notebooks, into book/_build/html/."""
+    from course_lib import runner
+
+    root = runner.course_root()
+    _build_book(root / "notebooks", root)
+
+
+@data_app.command("list")
+def data_list() -> None:
+    """List the data sets, and where each one is."""
+    from course_lib import data
+
+    out = console()
+    for record in data.available():
+        out.print(record, markup=False, highlight=False)

@@ -1,0 +1,151 @@
+"""The items of `course check`: what the course needs from its environment, and how to mend each one.
+
+Every item looks by doing: it imports, loads, or starts the very thing that the notebooks will use.
+"""
+
+import importlib
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from course_lib import data
+
+MINIMUM_PYTHON = (3, 11)
+NEEDED_SPACE = 2e9  # bytes: the website, executed notebooks and the decoded CIFAR-10 with room to spare
+_EXTRA = "Install what notebooks need, in the course's folder: pip install -e '.[course]'"
+_BOOK = "Install what the website needs, in the course's folder: pip install -e '.[book]'"
+_LIBRARY = "Install the library again, in the course's folder: pip install -e ."
+_CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One checked thing; ``found`` says what is there, or what went wrong."""
+
+    name: str
+    ok: bool
+    found: str
+    mend: str = ""
+    required: bool = True
+
+
+def checks() -> Iterator[Item]:
+    """Check one thing after the other. What only a part of the course needs is not required."""
+    yield _python()
+    yield _item("PyTorch", _version_of("torch"), _LIBRARY)
+    yield _item("torchvision", _torchvision, _LIBRARY)
+    yield _item("Lightning Fabric", _version_of("lightning_fabric"), _LIBRARY)
+    yield _item("digits", _digits, "Install scikit-learn again: pip install --force-reinstall scikit-learn")
+    yield _item("JupyterLab", _version_of("jupyterlab"), _EXTRA)
+    yield _item("kernel", _kernel, _EXTRA)
+    yield _item("ipywidgets", _version_of("ipywidgets"), _EXTRA)
+    yield _item("papermill", _version_of("papermill"), _EXTRA)
+    yield _item("Altair, with its bundle", _altair, _EXTRA)
+    yield _item("Jupyter Book", _version_of("jupyter_book"), _BOOK, required=False)
+    yield _item(
+        "Chromium", _chromium, "Only the tests of the website use it; install the package chromium.", False
+    )
+    yield _item("GPU", _gpu, "Only the profile full gains from one; README says how to run on a GPU.", False)
+    yield from _data_sets()
+    yield _item("writing", _writing, "Give yourself write permission for this folder, or go to another one.")
+    yield _item("disk", _space, "Make room on this disk.")
+
+
+def _item(name: str, look: Callable[[], str], mend: str, required: bool = True) -> Item:
+    try:
+        return Item(name, True, look(), mend, required)
+    except Exception as error:  # whatever stops a part from working is what the learner must read
+        return Item(name, False, _sentence(error), mend, required)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed"
+    lines = str(error).splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def _python() -> Item:
+    found = f"{sys.version.split()[0]} in {sys.executable}"
+    mend = f"Install Python {'.'.join(map(str, MINIMUM_PYTHON))} or later and set up again."
+    return Item("Python", sys.version_info >= MINIMUM_PYTHON, found, mend)
+
+
+def _version_of(module: str) -> Callable[[], str]:
+    return lambda: str(importlib.import_module(module).__version__)
+
+
+def _torchvision() -> str:
+    from course_lib._torchvision import torchvision
+
+    return str(torchvision.__version__)
+
+
+def _digits() -> str:
+    from sklearn.datasets import load_digits
+
+    return f"{len(load_digits().target)} images, part of scikit-learn"
+
+
+def _kernel() -> str:
+    """The kernel that JupyterLab starts for "python3" must be the Python that has course_lib."""
+    from ipykernel import __version__
+    from jupyter_client.manager import KernelManager
+
+    manager = KernelManager(kernel_name="python3")
+    executable = Path(manager.format_kernel_cmd()[0])
+    if not executable.exists() or not executable.samefile(sys.executable) or executable.parent != _bin():
+        raise RuntimeError(
+            f"JupyterLab's python3 is {executable}, not {sys.executable}; "
+            f"remove the specification in {manager.kernel_spec.resource_dir}, or set JUPYTER_PREFER_ENV_PATH=1"
+        )
+    return f"python3 is {executable}, ipykernel {__version__}"
+
+
+def _bin() -> Path:
+    return Path(sys.executable).parent
+
+
+def _altair() -> str:
+    import altair
+    import vl_convert
+
+    return f"{altair.__version__}, {len(vl_convert.javascript_bundle()) / 1e6:.1f} MB of JavaScript"
+
+
+def _chromium() -> str:
+    for name in _CHROMIUM:
+        if path := shutil.which(name):
+            return path
+    raise RuntimeError("not found")
+
+
+def _gpu() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    if torch.backends.mps.is_available():
+        return "Apple's GPU (mps)"
+    raise RuntimeError("none; the course runs on the CPU")
+
+
+def _data_sets() -> Iterator[Item]:
+    for record in data.available():
+        yield Item(f"data: {record.name}", record.ready, record.where, record.mend, record.required)
+
+
+def _writing() -> str:
+    folder = next(folder for folder in (Path("build"), Path.cwd()) if folder.is_dir())
+    with tempfile.NamedTemporaryFile(dir=folder):
+        return str(folder.resolve())
+
+
+def _space() -> str:
+    free = shutil.disk_usage(Path.cwd()).free
+    if free < NEEDED_SPACE:
+        raise RuntimeError(f"{free / 1e9:.1f} GB free, {NEEDED_SPACE / 1e9:.0f} GB are needed")
+    return f"{free / 1e9:.1f} GB free"

@@ -1,0 +1,197 @@
+"""Judges a learner's answer in words, and never lets it raise: an empty or a broken answer is a normal thing here."""
+
+import functools
+import importlib
+import importlib.util
+import inspect
+import re
+import sysconfig
+import textwrap
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import BuiltinFunctionType, FunctionType
+from typing import Any
+
+import torch
+
+from course_lib.errors import CourseError
+
+_LIBRARY = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class WrongAnswer:
+    """A mistake that people really make; the check must reject it with a message that contains ``words``."""
+
+    answer: Any
+    words: str
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise.
+
+    ``check`` takes an answer and returns None where it is right, else a message that says in words what is wrong.
+    It compares with values computed independently of the answer. ``solution`` is a function, class or value.
+    """
+
+    id: str
+    title: str
+    check: Callable[[Any], str | None]
+    hint: str
+    solution: Any
+    wrong_answers: Sequence[WrongAnswer]
+
+
+class State(Enum):
+    RIGHT = "✔"
+    WRONG = "✘"
+    NOT_ANSWERED = "…"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    state: State
+    message: str
+
+
+class _NotAnswered(Exception):
+    pass
+
+
+class _Crashed(Exception):
+    """The learner's function raised ``__cause__``."""
+
+
+def check(exercise_id: str, answer: Any = None) -> None:
+    """Print whether ``answer`` is right, and if not, why. Raises CourseError only for an unknown exercise."""
+    exercise = find(exercise_id)
+    verdict = judge(exercise, answer)
+    print(f"{verdict.state.value} {exercise.id} {verdict.message}")
+
+
+def hint(exercise_id: str) -> None:
+    """Print a hint."""
+    exercise = find(exercise_id)
+    print(f"Hint for {exercise.id}, {exercise.title}: {exercise.hint}")
+
+
+def solution(exercise_id: str) -> None:
+    """Print the reference solution."""
+    print(solution_text(find(exercise_id)))
+
+
+def solution_text(exercise: Exercise) -> str:
+    """The reference solution as Python code."""
+    answer = exercise.solution
+    code = inspect.isfunction(answer) or inspect.isclass(answer)
+    return textwrap.dedent(inspect.getsource(answer)).rstrip() if code else repr(answer)
+
+
+def judge(exercise: Exercise, answer: Any) -> Verdict:
+    """The verdict on ``answer``; never raises, whatever the answer does."""
+    if answer is None or answer is Ellipsis:
+        return _not_answered(exercise)
+    try:
+        message = exercise.check(_guarded(answer))
+    except _NotAnswered:
+        return _not_answered(exercise)
+    except _Crashed as crash:
+        return Verdict(State.WRONG, f"Your answer stopped with {_describe(crash.__cause__)}")
+    except Exception as error:
+        return Verdict(State.WRONG, f"The check cannot use your answer: {_describe(error)}")
+    return (
+        Verdict(State.RIGHT, f"{exercise.title}: right.")
+        if message is None
+        else Verdict(State.WRONG, message)
+    )
+
+
+def _not_answered(exercise: Exercise) -> Verdict:
+    message = (
+        f'{exercise.title}: not answered yet. hint("{exercise.id}") helps; solution("{exercise.id}") tells.'
+    )
+    return Verdict(State.NOT_ANSWERED, message)
+
+
+def _guarded(answer: Any) -> Any:
+    """A function is given copies of the check's tensors, so that one that changes its input cannot bend the check."""
+    if not isinstance(answer, FunctionType | BuiltinFunctionType | functools.partial):
+        return answer
+
+    def guarded(*arguments: Any, **settings: Any) -> Any:
+        try:
+            result = answer(
+                *map(_copy, arguments), **{name: _copy(value) for name, value in settings.items()}
+            )
+        except NotImplementedError as error:
+            raise _NotAnswered from error
+        except Exception as error:
+            raise _Crashed from error
+        if result is None or result is Ellipsis:
+            raise _NotAnswered
+        return result
+
+    return guarded
+
+
+def _copy(value: Any) -> Any:
+    # A clone stays in the graph: a check can still ask for gradients with respect to its own tensor.
+    return value.clone() if isinstance(value, torch.Tensor) else value
+
+
+def _describe(error: BaseException | None) -> str:
+    frames = traceback.extract_tb(error.__traceback__) if error else []
+    line = next((frame.line for frame in reversed(frames) if frame.line and _is_learners(frame.filename)), "")
+    lines = str(error).splitlines()
+    text = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+    return f"{text} (in the line: {line})" if line else text
+
+
+def _is_learners(filename: str) -> bool:
+    installed = "site-packages" in filename or filename.startswith(sysconfig.get_path("stdlib"))
+    return not installed and not Path(filename).is_relative_to(_LIBRARY)
+
+
+def difference(got: Any, expected: torch.Tensor | float, *, tolerance: float = 1e-5) -> str | None:
+    """None where ``got`` equals ``expected``, else what is different, in words, to be used in a check's message.
+
+    ``tolerance`` is relative to the largest expected magnitude. The shape must be equal too, and no value NaN.
+    """
+    wanted = torch.as_tensor(expected, dtype=torch.float64)
+    if not isinstance(got, torch.Tensor | float | int):
+        return f"it is a {type(got).__name__}, not a tensor"
+    value = torch.as_tensor(got, dtype=torch.float64).detach()
+    if value.shape != wanted.shape:
+        return f"its shape is {tuple(value.shape)}, not {tuple(wanted.shape)}"
+    if torch.isnan(value).any():
+        return "it contains NaN"
+    gap = (value - wanted).abs()
+    if gap.numel() == 0 or gap.max() <= tolerance * max(1.0, wanted.abs().max().item()):
+        return None
+    if wanted.ndim == 0:
+        return f"it is {value.item():.6g}, not {wanted.item():.6g}"
+    place = tuple(int(i) for i in torch.unravel_index(gap.argmax(), gap.shape))
+    return f"at {place} it is {value[place].item():.6g}, not {wanted[place].item():.6g}"
+
+
+def find(exercise_id: str) -> Exercise:
+    """The exercise of this id, "02.1" for the first one of chapter 02; raises CourseError where there is none."""
+    number = re.fullmatch(r"(\d\d)\.\d+", exercise_id) if isinstance(exercise_id, str) else None
+    if number is None:
+        raise CourseError(f'An exercise is named like "02.1", chapter and number, but got {exercise_id!r}.')
+    exercises = chapter(number[1])
+    for exercise in exercises:
+        if exercise.id == exercise_id:
+            return exercise
+    known = ", ".join(exercise.id for exercise in exercises)
+    raise CourseError(f"Chapter {number[1]} has no exercise {exercise_id!r}; it has {known or 'none'}.")
+
+
+def chapter(number: str) -> Sequence[Exercise]:
+    """The exercises of a chapter ("02"), read when first asked for; empty where the chapter has none."""
+    name = f"course_lib.exercises.chapter_{number}"
+    return importlib.import_module(name).EXERCISES if importlib.util.find_spec(name) else ()

@@ -1,0 +1,32 @@
+"""Soft targets: the teacher's probabilities, softened by a temperature, as the student's labels."""
+
+from torch import Tensor
+
+from course_lib.losses._common import check_logits, check_positive, log_softmax
+
+
+def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) -> Tensor:
+    """Divergence of softened distributions, T² · 1/N Σ_i KL(softmax(y_i/T) ‖ softmax(F(x_i)/T)).
+
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", 2015. The factor T² keeps the
+    gradient's size independent of T; as T → ∞ the loss tends to ``logit_loss`` of the centred logits over 2C.
+
+    Args:
+        student_logits: F, shape (N, C), any floating type; half precision is computed in float32.
+        teacher_logits: y, same shape.
+        temperature: T > 0; 1 leaves the probabilities as they are, above 1 softens them.
+
+    Returns:
+        A scalar ≥ 0 in nats (times T²): sum over classes, mean over examples. Zero exactly where the two
+        softened distributions agree.
+
+    Raises:
+        CourseError: a shape or type does not fit, or T is not a finite number above 0.
+    """
+    check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
+    check_positive(temperature=temperature)
+    log_q = log_softmax(student_logits, temperature)  # (N, C)
+    log_p = log_softmax(teacher_logits, temperature)  # (N, C)
+    # Written out because F.kl_div has no vmap rule and would slow the training of many students at once.
+    divergence = (log_p.exp() * (log_p - log_q)).sum(dim=1)  # (N,)
+    return temperature**2 * divergence.mean()

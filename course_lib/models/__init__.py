@@ -1,0 +1,7 @@
+"""Big and small networks, and reading activations out of them."""
+
+from course_lib.models.activations import Activations
+from course_lib.models.cnn import cnn_teacher
+from course_lib.models.mlp import big_mlp, mlp, small_mlp
+
+__all__ = ["Activations", "big_mlp", "cnn_teacher", "mlp", "small_mlp"]

@@ -1,0 +1,56 @@
+"""Brings executed notebooks into the form that is committed, so that two runs differ only where results do."""
+
+import base64
+from pathlib import Path
+from typing import Any
+
+import nbformat
+
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def normalise(notebook: Any) -> Any:
+    """Remove what depends on the run: papermill's and Jupyter's records, widget state and views, the Python version.
+
+    A live widget means nothing without its kernel, so an output that shows one goes too. Cells are numbered 1..n in
+    order. A cell of injected parameters stays, since the outputs below depend on it. Changes and returns ``notebook``.
+    """
+    for key in ("papermill", "widgets"):
+        notebook.metadata.pop(key, None)
+    notebook.metadata["kernelspec"] = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    number = 0
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if not cell.metadata.get("tags", True):
+            del cell.metadata["tags"]
+        if cell.cell_type == "code":
+            executed = bool(cell.source.strip())
+            number += executed
+            _normalise_code(cell, number if executed else None)
+    return notebook
+
+
+def _normalise_code(cell: Any, number: int | None) -> None:
+    cell.execution_count = number
+    cell.outputs = [output for output in cell.outputs if _WIDGET_VIEW not in output.get("data", {})]
+    for output in cell.outputs:
+        if output.output_type == "execute_result":
+            output.execution_count = number
+
+
+def store(executed: Path, source: Path, cover: Path) -> None:
+    """Put the file ``executed`` in the place of ``source``, and the figure of its cell tagged "cover" at ``cover``."""
+    notebook = nbformat.read(executed, as_version=4)
+    beside = source.with_name(f".{source.name}.new")
+    nbformat.write(normalise(notebook), beside)
+    beside.replace(source)
+    for cell in notebook.cells:
+        if "cover" in cell.metadata.get("tags", []):
+            pictures = [
+                output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
+            ]
+            if pictures:
+                cover.parent.mkdir(parents=True, exist_ok=True)
+                cover.write_bytes(base64.b64decode(pictures[-1]))

@@ -1,0 +1,186 @@
+"""Runs one notebook with papermill and reads the outcome: its claims, and where and why it failed."""
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from nbclient.exceptions import DeadKernelError
+from papermill.exceptions import PapermillExecutionError
+
+from course_lib.runner.clean import normalise
+from course_lib.runner.find import Plan
+from course_lib.runner.kernel import MemoryMeter, kernel_manager, stop
+
+CLAIM = "application/vnd.course.claim+json"
+_WIDGETS = "application/vnd.jupyter.widget-state+json"
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a notebook stopped. ``cell`` counts all cells of the source from 1; 0 where no cell can be named."""
+
+    cell: int
+    source: str
+    error: str
+    traceback: str = ""
+
+    def __str__(self) -> str:
+        where = f"cell {self.cell}, {self.source!r}: " if self.cell else ""
+        return where + self.error
+
+
+@dataclass
+class Result:
+    """What came of one notebook."""
+
+    plan: Plan
+    output: Path
+    seconds: float = 0.0
+    cells: int = 0
+    peak_memory: int = 0  # bytes
+    claims: list[dict[str, Any]] = field(default_factory=list)
+    failure: Failure | None = None
+
+    @property
+    def false_claims(self) -> list[dict[str, Any]]:
+        return [claim for claim in self.claims if not claim["holds"]]
+
+    @property
+    def ok(self) -> bool:
+        """It ran, and every claim holds; with other parameters than the defaults, a claim is only reported."""
+        return self.failure is None and (bool(self.plan.changed) or not self.false_claims)
+
+    def record(self) -> dict[str, Any]:
+        """The report's entry."""
+        return {
+            "name": self.plan.name,
+            "ok": self.ok,
+            "profile": self.plan.parameters.get("profile"),
+            "parameters": dict(self.plan.parameters),
+            "changed_parameters": dict(self.plan.changed),
+            "seconds": round(self.seconds, 2),
+            "cells": self.cells,
+            "peak_memory_bytes": self.peak_memory,
+            "claims": self.claims,
+            "failure": None if self.failure is None else asdict(self.failure),
+            "output": str(self.output),
+        }
+
+
+def run_notebook(
+    plan: Plan,
+    output: Path,
+    *,
+    on_cell: Callable[[int], None] = lambda done: None,
+    threads: int | None = None,
+    meter: MemoryMeter | None = None,
+    start_timeout: int = 120,
+) -> Result:
+    """Execute ``plan`` into the file ``output``; an error inside the notebook is reported, not raised.
+
+    ``on_cell`` is called with the number of cells begun. The notebook's own folder is its working folder.
+    """
+    source = nbformat.read(plan.path, as_version=4)
+    result = Result(plan, output, cells=len(source.cells))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.unlink(missing_ok=True)
+    manager = kernel_manager(threads)
+    begun = {"index": 0}
+
+    def cell_begins(cell: Any, cell_index: int) -> None:
+        begun["index"] = cell_index
+        on_cell(cell_index)
+
+    if meter:
+        meter.add(plan.name, manager)
+    start = time.perf_counter()
+    try:
+        papermill.execute_notebook(
+            source,
+            str(output).replace("{", "{{").replace("}", "}}"),  # papermill formats the path
+            dict(plan.changed) or None,
+            kernel_name="python3",
+            language="python",
+            progress_bar=False,
+            start_timeout=start_timeout,
+            km=manager,
+            resources={"metadata": {"path": str(plan.path.parent)}},
+            on_cell_start=cell_begins,
+            coalesce_streams=True,
+        )
+    except PapermillExecutionError as error:
+        result.failure = _cell_failure(error, bool(plan.changed), source)
+    except DeadKernelError:
+        result.failure = _dead_kernel(begun["index"], output)
+    except RuntimeError as error:  # the kernel did not start
+        result.failure = Failure(0, "", str(error))
+    finally:
+        stop(manager)
+        result.seconds = time.perf_counter() - start
+        result.peak_memory = meter.remove(plan.name) if meter else 0
+    _read_outcome(result)
+    return result
+
+
+def _cell_failure(error: PapermillExecutionError, injected: bool, source: Any) -> Failure:
+    position = error.cell_index + 1
+    parameters = next(
+        (i for i, cell in enumerate(source.cells, 1) if "parameters" in cell.metadata.get("tags", [])), 0
+    )
+    if injected and position > parameters:
+        position -= 1  # the injected cell is not in the source
+    return Failure(
+        position, first_line(error.source), f"{error.ename}: {error.evalue}", plain(error.traceback)
+    )
+
+
+def _dead_kernel(index: int, output: Path) -> Failure:
+    cell = nbformat.read(output, as_version=4).cells[index]
+    reason = "The kernel died while it ran this cell; the most frequent cause is too little memory."
+    return Failure(index + 1, first_line(cell.source), reason)
+
+
+def _read_outcome(result: Result) -> None:
+    if not result.output.is_file():
+        return
+    notebook = nbformat.read(result.output, as_version=4)
+    result.claims = list(claims(notebook))
+    if result.failure is None:
+        result.failure = widget_failure(notebook)
+    if result.failure is None:
+        nbformat.write(normalise(notebook), result.output)
+
+
+def claims(notebook: Any) -> Iterator[dict[str, Any]]:
+    """The claims shown in a notebook's outputs, each with the number of its cell in the source, counted from 1."""
+    source = [cell for cell in notebook.cells if "injected-parameters" not in cell.metadata.get("tags", [])]
+    for number, cell in enumerate(source, 1):
+        for output in cell.get("outputs", []):
+            if CLAIM in output.get("data", {}):
+                yield {"cell": number, **output["data"][CLAIM]}
+
+
+def widget_failure(notebook: Any) -> Failure | None:
+    """The error that a widget's callback raised, if one did: papermill leaves it in the widgets' state, unseen."""
+    widgets = notebook.metadata.get("widgets", {}).get(_WIDGETS, {}).get("state", {})
+    for model in widgets.values():
+        for output in model.get("state", {}).get("outputs", ()):
+            if output.get("output_type") == "error":
+                error = f"a widget's callback raised {output['ename']}: {output['evalue']}"
+                return Failure(0, "", error, plain(output.get("traceback", [])))
+    return None
+
+
+def first_line(source: str) -> str:
+    return next((line for line in source.splitlines() if line.strip()), "")
+
+
+def plain(traceback: list[str]) -> str:
+    """A traceback without colour codes."""
+    return _COLOUR.sub("", "\n".join(traceback))

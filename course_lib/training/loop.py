@@ -1,0 +1,269 @@
+"""The one training loop, on Lightning Fabric: for one student, and for many at once on stacked parameters."""
+
+import copy
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state
+
+from course_lib.data import Examples
+from course_lib.errors import CourseError
+from course_lib.progress import progress_bar
+from course_lib.training.cache import TeacherCache
+from course_lib.training.feed import Feed, pool
+from course_lib.training.objective import Objective
+from course_lib.training.recipe import Recipe, batch_order
+
+# How often losses are looked at: looking waits for the device, so not at every step.
+CHECK_EVERY = 50
+
+
+class TrainingDiverged(CourseError):
+    """A loss became NaN or infinite; the message names the first step, the term and the seed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained student.
+
+    Attributes:
+        model: the network, in eval mode.
+        history: every unweighted term and "total" by name, each (steps,).
+        seconds: wall-clock time of the training.
+        seed: of the initial weights, the order of batches and dropout.
+    """
+
+    model: nn.Module
+    history: dict[str, np.ndarray]
+    seconds: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Runs:
+    """Many students, trained at once.
+
+    Attributes:
+        skeleton: a network of their architecture; its own weights mean nothing.
+        parameters: by name, each (students, *shape).
+        history: every unweighted term and "total" by name, each (steps, students).
+        seconds: wall-clock time for all together.
+        seeds: one per student.
+    """
+
+    skeleton: nn.Module
+    parameters: dict[str, Tensor]
+    history: dict[str, np.ndarray]
+    seconds: float
+    seeds: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.seeds)
+
+    def logits(self, inputs: Tensor, *, batch_size: int = 512) -> Tensor:
+        """Logits of every student for the same inputs (N, *shape), as (students, N, C)."""
+        device = next(iter(self.parameters.values())).device
+        forward = torch.vmap(lambda p, x: functional_call(self.skeleton, p, (x,)), in_dims=(0, None))
+        with torch.no_grad():
+            return torch.cat(
+                [forward(self.parameters, x.to(device)) for x in inputs.split(batch_size)], dim=1
+            )
+
+    def model(self, student: int) -> nn.Module:
+        """A network of its own with the weights of one student."""
+        model = copy.deepcopy(self.skeleton)
+        model.load_state_dict({name: value[student] for name, value in self.parameters.items()})
+        return model.eval()
+
+
+def fit(
+    build_model: Callable[[], nn.Module],
+    objective: Objective,
+    examples: Examples,
+    recipe: Recipe,
+    *,
+    seed: int = 0,
+    teacher: TeacherCache | nn.Module | None = None,
+    fabric: Fabric | None = None,
+    progress: bool = True,
+) -> Run:
+    """Train one student.
+
+    Args:
+        build_model: makes the network, e.g. ``small_mlp``; called under the seed.
+        objective: what to train for.
+        examples: labelled examples; training runs on their device unless ``fabric`` says otherwise.
+        recipe: optimiser, steps, batch size.
+        seed: of weights, batch order and dropout. On one machine the same seed gives bit-identical weights.
+        teacher: the teacher's cache, or the teacher, where a term needs its logits.
+        fabric: device and precision; one process.
+        progress: show a bar where a person can see it.
+
+    Raises:
+        CourseError: input that cannot be trained on, said before the first step.
+        TrainingDiverged: a loss is NaN or infinite.
+    """
+    fabric = fabric or _fabric_for(examples)
+    examples = examples.to(fabric.device)
+    with _seeded(seed):
+        network = build_model()
+        feed = Feed(objective, examples, teacher)
+        model, optimizer = fabric.setup(network, recipe.make_optimizer(network.parameters()))
+        feed.rehearse(model, objective)
+        model.train()
+
+        def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+            supplied = feed(rows)
+            return objective({**supplied, "student_logits": model(supplied["inputs"])})
+
+        batches = chain.from_iterable(batch_order(len(examples), recipe.batch_size, seed))
+        order = (batch.to(fabric.device) for batch in batches)
+        history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, (seed,), progress)
+    return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
+
+
+def fit_many(
+    build_model: Callable[[], nn.Module],
+    objective: Objective,
+    examples: Examples | Sequence[Examples],
+    recipe: Recipe,
+    *,
+    seeds: Sequence[int],
+    teacher: TeacherCache | nn.Module | None = None,
+    fabric: Fabric | None = None,
+    progress: bool = True,
+) -> Runs:
+    """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
+
+    The students' parameters are stacked and every step is taken for all of them by one batched operation
+    (``torch.vmap``), which for small networks costs little more than a step of one.
+
+    Args:
+        examples: one set for all, or one per seed, of equal sizes and from one data set.
+        seeds: one per student.
+        objective: its weights and settings may be ``PerStudent``.
+        others: as in ``fit``.
+
+    Raises:
+        CourseError: as in ``fit``; and for a network with batch norm or dropout, whose students would not be
+            what they are when trained alone.
+        TrainingDiverged: a loss of a student is NaN or infinite.
+    """
+    if not seeds:
+        raise CourseError("seeds must hold one integer per student, got none")
+    together, own = pool(examples, len(seeds))
+    fabric = fabric or _fabric_for(together)
+    together, own = together.to(fabric.device), own.to(fabric.device)
+    networks = []
+    for seed in seeds:
+        with _seeded(seed):
+            networks.append(build_model())
+    _refuse_coupled(networks[0])
+    skeleton = networks[0].to(fabric.device)
+    parameters = {
+        name: value.to(fabric.device).detach() for name, value in stack_module_state(networks)[0].items()
+    }
+    parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+    feed = Feed(objective, together, teacher)
+    feed.rehearse(skeleton, objective, len(seeds))
+    knobs = {name: value.to(fabric.device) for name, value in objective.knobs(len(seeds)).items()}
+    optimizer = fabric.setup_optimizers(recipe.make_optimizer(parameters.values()))
+
+    def one(weights, settings, supplied):
+        logits = functional_call(skeleton, weights, (supplied["inputs"],))
+        return objective({**supplied, "student_logits": logits}, settings)
+
+    stacked = torch.vmap(one, out_dims=(0, 1))
+
+    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+        with fabric.autocast():
+            totals, record = stacked(parameters, knobs, feed(rows))
+        # The gradient of the sum, with respect to one student's weights, is that of the student's own loss.
+        return totals.sum(), record  # (), (terms + 1, students)
+
+    orders = [batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds]
+    order = _stacked_order(orders, own)
+    history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, tuple(seeds), progress)
+    weights = {name: value.detach() for name, value in parameters.items()}
+    return Runs(skeleton.eval(), weights, history, seconds, tuple(seeds))
+
+
+def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress):
+    """Take ``recipe.steps`` optimiser steps; returns the history by term, each (steps, students), and the seconds."""
+    names = (*objective.names, "total")
+    record = torch.zeros(recipe.steps, len(names), len(seeds), device=fabric.device)
+    schedule = recipe.make_schedule(optimizer)
+    start = time.perf_counter()
+    what = f"Training {len(seeds)} students" if len(seeds) > 1 else "Training"
+    with progress_bar(what, recipe.steps, progress) as advance:
+        for step, rows in enumerate(islice(order, recipe.steps)):
+            total, values = forward(rows)
+            optimizer.zero_grad(set_to_none=True)
+            fabric.backward(total)
+            optimizer.step()
+            if schedule:
+                schedule.step()
+            record[step] = values.view(len(names), -1)
+            if (step + 1) % CHECK_EVERY == 0 or step + 1 == recipe.steps:
+                _check_finite(record, step + 1, names, seeds)
+                advance(step % CHECK_EVERY + 1)
+    seconds = time.perf_counter() - start
+    values = record.cpu().numpy()
+    return {name: values[:, i] for i, name in enumerate(names)}, seconds
+
+
+def _check_finite(record: Tensor, done: int, names: Sequence[str], seeds: Sequence[int]) -> None:
+    """Stop if a loss of the last steps is not finite; the record tells exactly where it began."""
+    start = max(0, done - CHECK_EVERY)
+    bad = ~torch.isfinite(record[start:done])  # (steps, terms + 1, students)
+    if not bad.any():
+        return
+    step, term, student = (int(value) for value in bad.nonzero()[0])
+    raise TrainingDiverged(
+        f"the loss term {names[term]!r} became {float(record[start + step, term, student])} at step {start + step} "
+        f"(seed {seeds[student]}): lower lr or the term's weight, or look for bad values in the data"
+    )
+
+
+def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
+    """Batches for all students, (students, B): each student's positions, turned into rows of the common set."""
+    while True:
+        epochs = [next(order) for order in orders]
+        for batches in zip(*epochs, strict=True):
+            yield own.gather(1, torch.stack(batches).to(own.device))
+
+
+def _refuse_coupled(model: nn.Module) -> None:
+    """Batch norm updates buffers and dropout draws random numbers: neither would equal training alone."""
+    for name, module in model.named_modules():
+        kind = type(module).__name__
+        if any(True for _ in module.buffers(recurse=False)) or (
+            getattr(module, "p", 0) and "Dropout" in kind
+        ):
+            raise CourseError(
+                f"build_model makes a network with a {kind} layer ({name!r}), which cannot be trained in a stack; "
+                "train such students one at a time with fit"
+            )
+
+
+def _fabric_for(examples: Examples) -> Fabric:
+    device = examples.images.device
+    devices = 1 if device.type == "cpu" else [device.index or 0]
+    return Fabric(accelerator=device.type, devices=devices)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Draw from the seed inside, and leave the global random state as it was."""
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise CourseError(f"seed must be a whole number of at least 0, got {seed!r}")
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,82 @@
+"""How a student is trained, apart from what for: optimiser, learning rate, batch size and number of steps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+
+from course_lib.errors import CourseError
+
+# One line per optimiser. All act on each weight by itself, so that students trained at once do not touch each other.
+OPTIMIZERS = {
+    "sgd": torch.optim.SGD,
+    "momentum": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
+    "rmsprop": torch.optim.RMSprop,
+    "adam": torch.optim.Adam,
+}
+FUSED = ("sgd", "momentum", "adam")  # PyTorch has no fused RMSprop
+SCHEDULES = ("constant", "cosine")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of one training run.
+
+    Attributes:
+        steps: number of optimiser steps.
+        batch_size: examples per step; a smaller data set is used whole.
+        optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam"; other options as in ``torch.optim``.
+        lr: learning rate at the start.
+        weight_decay: L2 penalty as in ``torch.optim``.
+        schedule: "constant", or "cosine" down to 0 over all steps.
+
+    Raises:
+        CourseError: a value that cannot be trained with.
+    """
+
+    steps: int = 600
+    batch_size: int = 32
+    optimizer: str = "adam"
+    lr: float = 5e-3
+    weight_decay: float = 0.0
+    schedule: str = "constant"
+
+    def __post_init__(self):
+        for name in ("steps", "batch_size"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+        if not 0 < self.lr < float("inf"):
+            raise CourseError(f"lr must be a finite number above 0, got {self.lr!r}")
+        if not 0 <= self.weight_decay < float("inf"):
+            raise CourseError(
+                f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}"
+            )
+        for name, known in (("optimizer", tuple(OPTIMIZERS)), ("schedule", SCHEDULES)):
+            if getattr(self, name) not in known:
+                raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+
+    def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+        """The optimiser over ``parameters``."""
+        options = {"fused": True} if self.optimizer in FUSED else {}
+        make = OPTIMIZERS[self.optimizer]
+        return make(list(parameters), lr=self.lr, weight_decay=self.weight_decay, **options)
+
+    def make_schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
+        """The learning-rate schedule, or None where it is constant."""
+        return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
+
+
+def batch_order(examples: int, batch_size: int, seed: int):
+    """Endless epochs, each a tuple of batches of positions (batch_size,) int64, newly shuffled.
+
+    The last, smaller batch of an epoch is left out so that all batches weigh the same; the next shuffle brings
+    its examples back. The order depends on the seed alone, not on the global random state.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    size = min(batch_size, examples)
+    while True:
+        order = torch.randperm(examples, generator=generator)
+        yield order[: examples - examples % size].split(size)

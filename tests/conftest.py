@@ -1,0 +1,34 @@
+"""What all tests share: settings that keep them deterministic, and a maker of tiny notebooks."""
+
+import nbformat
+import pytest
+import torch
+from hypothesis import settings
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+
+settings.register_profile("course", deadline=None, derandomize=True)
+settings.load_profile("course")
+torch.set_num_threads(1)  # tensors in tests are tiny, and sums do not depend on the machine's cores
+
+
+@pytest.fixture
+def make_notebook(tmp_path):
+    """make_notebook("02_name", "code", ...): a notebook with a title, a parameters cell, then the given code cells.
+
+    A cell given as (code, tags) is tagged. The file lies in notebooks/ of the test's folder.
+    """
+
+    def make(name, *cells, parameters='profile = "quick"\nseed = 0'):
+        path = tmp_path / "notebooks" / f"{name}.ipynb"
+        path.parent.mkdir(exist_ok=True)
+        content = [new_markdown_cell("# Title"), _code((parameters, ["parameters"])), *map(_code, cells)]
+        kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(new_notebook(cells=content, metadata={"kernelspec": kernel}), path)
+        return path
+
+    return make
+
+
+def _code(cell):
+    source, tags = (cell, []) if isinstance(cell, str) else cell
+    return new_code_cell(source, metadata={"tags": tags})

@@ -1,0 +1,170 @@
+"""The judge of exercises, tried on good and broken answers to fixture exercises."""
+
+import functools
+
+import pytest
+import torch
+
+from course_lib import exercises
+from course_lib.errors import CourseError
+from course_lib.exercises import engine
+from course_lib.exercises.engine import Exercise, State, judge
+
+
+def double_each(values):
+    """Twice each value."""
+    return 2 * values
+
+
+def check_double(answer):
+    values = torch.tensor([1.0, -2.0], requires_grad=True)
+    first, second = answer(values), answer(values=values)
+    gap = engine.difference(first, torch.tensor([2.0, -4.0])) or engine.difference(
+        second, torch.tensor([2.0, -4.0])
+    )
+    return gap and f"double each value: {gap}"
+
+
+DOUBLE = Exercise("77.1", "Double", check_double, "Multiply.", double_each, ())
+NUMBER = Exercise(
+    "77.2", "Count", lambda answer: None if answer == 4 else "count the legs", "A cow's.", 4, ()
+)
+
+
+@pytest.fixture(autouse=True)
+def chapter(monkeypatch):
+    real = engine.chapter
+    monkeypatch.setattr(
+        engine, "chapter", lambda number: (DOUBLE, NUMBER) if number == "77" else real(number)
+    )
+
+
+def stub(values): ...
+
+
+def stub_that_raises(values):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize("answer", [None, ..., stub, stub_that_raises, lambda values: ...])
+def test_a_stub_is_not_answered_yet(answer):
+    assert judge(DOUBLE, answer).state is State.NOT_ANSWERED
+
+
+@pytest.mark.parametrize(
+    "answer", [double_each, lambda values: values + values, functools.partial(torch.mul, other=2)]
+)
+def test_a_right_function_is_right_however_written(answer):
+    exercise = Exercise(
+        "77.1", "Double", lambda f: engine.difference(f(torch.ones(2)), 2 * torch.ones(2)), "", None, ()
+    )
+    assert judge(exercise, answer).state is State.RIGHT
+    if not isinstance(answer, functools.partial):
+        assert judge(DOUBLE, answer).state is State.RIGHT
+
+
+def test_a_right_value_is_right():
+    assert judge(NUMBER, 4).state is State.RIGHT
+
+
+def test_a_wrong_answer_is_told_in_words():
+    verdict = judge(DOUBLE, lambda values: values**2)
+    assert verdict.state is State.WRONG
+    assert verdict.message == "double each value: at (1,) it is 4, not -4"
+    assert judge(NUMBER, 3).message == "count the legs"
+
+
+def test_an_answer_that_changes_its_input_cannot_bend_the_check():
+    def spoil(values):
+        result = 2 * values
+        with torch.no_grad():
+            values.zero_()
+        return result
+
+    assert judge(DOUBLE, spoil).state is State.RIGHT
+
+
+def test_gradients_reach_the_checks_own_tensors():
+    def check(answer):
+        x = torch.tensor(3.0, requires_grad=True)
+        (slope,) = torch.autograd.grad(answer(x), x)
+        return engine.difference(slope, 6.0)
+
+    exercise = Exercise("77.3", "Square", check, "", None, ())
+    assert judge(exercise, lambda x: x * x).state is State.RIGHT
+    assert judge(exercise, lambda x: 2 * x * x).state is State.WRONG
+
+
+def test_an_answer_that_crashes_is_told_with_the_error_and_its_line():
+    verdict = judge(DOUBLE, lambda values: values @ torch.ones(7))
+    assert verdict.state is State.WRONG
+    assert "Your answer stopped with RuntimeError" in verdict.message
+    assert "values @ torch.ones(7)" in verdict.message
+
+
+@pytest.mark.parametrize(
+    "answer", [5, "text", print, int, object(), torch.nn.Linear(2, 2), lambda: 1, lambda values: "x"]
+)
+def test_no_answer_makes_the_judge_raise(answer):
+    assert judge(DOUBLE, answer).state is not State.RIGHT
+
+
+def test_check_prints_the_verdict_and_returns_nothing(capsys):
+    for answer in (4, 3, None):
+        assert exercises.check("77.2", answer) is None
+    right, wrong, empty = capsys.readouterr().out.splitlines()
+    assert right == "✔ 77.2 Count: right."
+    assert wrong == "✘ 77.2 count the legs"
+    assert empty.startswith("… 77.2 Count: not answered yet.")
+
+
+def test_hint_and_solution_are_printed(capsys):
+    exercises.hint("77.1")
+    assert capsys.readouterr().out == "Hint for 77.1, Double: Multiply.\n"
+    exercises.solution("77.1")
+    assert (
+        capsys.readouterr().out
+        == 'def double_each(values):\n    """Twice each value."""\n    return 2 * values\n'
+    )
+    exercises.solution("77.2")
+    assert capsys.readouterr().out == "4\n"
+
+
+@pytest.mark.parametrize("ask", [exercises.check, exercises.hint, exercises.solution])
+def test_an_unknown_exercise_is_told_with_the_chapters_list(ask):
+    with pytest.raises(CourseError, match=r"Chapter 77 has no exercise '77.9'; it has 77.1, 77.2\."):
+        ask("77.9")
+
+
+@pytest.mark.parametrize("name", ["2.1", "02", 2.1, None])
+def test_a_name_of_another_form_is_told(name):
+    with pytest.raises(CourseError, match=r"named like \"02.1\""):
+        exercises.hint(name)
+
+
+def test_a_chapter_without_exercises_is_told():
+    with pytest.raises(CourseError, match=r"Chapter 99 has no exercise '99.1'; it has none"):
+        exercises.hint("99.1")
+
+
+@pytest.mark.parametrize(
+    ("got", "words"),
+    [
+        (torch.tensor([1.0, 2.0]), None),
+        (torch.tensor([1.0, 2.0 + 1e-6]), None),
+        (torch.tensor([1, 2]), None),
+        (torch.tensor([1.0, 2.1]), "at (1,) it is 2.1, not 2"),
+        (torch.tensor([[1.0, 2.0]]), "its shape is (1, 2), not (2,)"),
+        (torch.tensor([1.0, float("nan")]), "it contains NaN"),
+        (torch.tensor([1.0, float("inf")]), "at (1,) it is inf, not 2"),
+        ([1.0, 2.0], "it is a list, not a tensor"),
+        (1.0, "its shape is (), not (2,)"),
+    ],
+)
+def test_differences_in_words(got, words):
+    assert engine.difference(got, torch.tensor([1.0, 2.0])) == words
+
+
+def test_a_difference_of_numbers():
+    assert engine.difference(0.5, 0.5) is None
+    assert engine.difference(torch.tensor(0.5), 0.25) == "it is 0.5, not 0.25"

@@ -1,0 +1,108 @@
+"""Running one notebook: its outcome, its kernel, its claims, and every way in which it can fail."""
+
+import sys
+
+import nbformat
+import pytest
+
+from course_lib.runner import plan
+from course_lib.runner.execute import run_notebook
+from course_lib.runner.kernel import MemoryMeter
+
+CLAIM = """from IPython.display import publish_display_data
+claim = {"sentence": "the seed is zero", "holds": seed == 0, "evidence": f"seed {seed}"}
+publish_display_data({"text/plain": "", "application/vnd.course.claim+json": claim})"""
+
+
+@pytest.fixture
+def run(make_notebook, tmp_path):
+    def run(*cells, changed=None, **options):
+        path = make_notebook("00_tiny", *cells)
+        return run_notebook(plan(path, parameters=changed), tmp_path / "build {seed}" / path.name, **options)
+
+    return run
+
+
+def streams(result):
+    cells = nbformat.read(result.output, as_version=4).cells
+    return "".join(output.text for cell in cells for output in cell.get("outputs", []) if "text" in output)
+
+
+def test_the_kernel_is_this_interpreter_in_the_notebooks_folder(run, tmp_path, monkeypatch):
+    spec = tmp_path / "data" / "kernels" / "python3"
+    spec.mkdir(parents=True)
+    (spec / "kernel.json").write_text(
+        '{"argv": ["/no/such/python", "-f", "{connection_file}"], "display_name": "x"}'
+    )
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
+    monkeypatch.setenv("COURSE_CLAIMS", "strict")
+    code = "import os, sys; print(sys.executable, os.getcwd(), *map(os.environ.get, ['COURSE_CLAIMS', 'OMP_NUM_THREADS']))"
+    result = run(code, threads=3)
+    assert result.failure is None
+    assert streams(result) == f"{sys.executable} {tmp_path / 'notebooks'}  3\n"
+
+
+def test_a_claim_is_collected_with_its_cell(run):
+    result = run("", CLAIM)
+    assert result.claims == [{"cell": 4, "sentence": "the seed is zero", "holds": True, "evidence": "seed 0"}]
+    assert result.ok
+
+
+def test_a_false_claim_fails_the_defaults_and_is_only_reported_elsewhere(run):
+    wrong = CLAIM.replace("seed == 0", "seed == 1")
+    default = run(wrong)
+    assert not default.ok
+    assert default.failure is None
+    assert len(default.false_claims) == 1
+    other = run(CLAIM, changed={"seed": 5})
+    assert other.ok
+    assert other.false_claims == [
+        {"cell": 3, "sentence": "the seed is zero", "holds": False, "evidence": "seed 5"}
+    ]
+
+
+def test_parameters_are_injected_below_their_defaults(run):
+    assert streams(run("print(profile, seed)", changed={"seed": 5, "profile": "full"})) == "full 5\n"
+
+
+@pytest.mark.parametrize("changed", [None, {"seed": 5}])
+def test_an_error_is_located_and_what_ran_before_is_kept(run, changed):
+    result = run("print('before')", "\nvalue = 1 / 0\nmore = 2", "print('after')", changed=changed)
+    assert not result.ok
+    assert (result.failure.cell, result.failure.source) == (4, "value = 1 / 0")
+    assert str(result.failure) == "cell 4, 'value = 1 / 0': ZeroDivisionError: division by zero"
+    assert "\x1b" not in result.failure.traceback
+    assert streams(result) == "before\n"
+
+
+def test_an_error_inside_a_widgets_callback_is_found(run):
+    result = run("from ipywidgets import interact\n\n@interact(a=(0, 3))\ndef show(a):\n    return [][a]")
+    assert not result.ok
+    assert "widget's callback raised IndexError" in result.failure.error
+
+
+def test_a_widget_that_works_is_no_failure(run):
+    result = run("from ipywidgets import interact\n\n@interact(a=(0, 3))\ndef show(a):\n    return a")
+    assert result.ok
+
+
+def test_a_kernel_that_dies_is_a_failure_of_its_cell(run):
+    result = run("print('before')", "import os; os._exit(1)")
+    assert result.failure.cell == 4
+    assert "kernel died" in result.failure.error
+
+
+def test_the_kernels_peak_memory_is_measured(run):
+    with MemoryMeter(interval=0.02) as meter:
+        result = run(
+            "block = bytearray(b'a') * 300_000_000", "del block", "import time; time.sleep(0.1)", meter=meter
+        )
+    assert 300e6 < result.peak_memory < 700e6
+    assert meter.peak == result.peak_memory
+
+
+def test_every_cell_is_announced(run):
+    seen = []
+    run("1", "2", on_cell=seen.append)
+    assert seen == [0, 1, 2, 3]

@@ -1,0 +1,311 @@
+"""The one loop: same seed, same weights; many at once as alone; NaN named; the teacher found by example."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from course_lib.data import load
+from course_lib.errors import CourseError
+from course_lib.losses import hard_label_loss, logit_loss, soft_target_loss
+from course_lib.models import cnn_teacher, small_mlp
+from course_lib.training import (
+    Objective,
+    PerStudent,
+    Recipe,
+    Term,
+    TrainingDiverged,
+    cache_teacher,
+    fit,
+    fit_many,
+    hard_labels,
+    soft_targets,
+    teacher_logits,
+)
+
+SHORT = Recipe(steps=20, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return load("digits", seed=0).train
+
+
+@pytest.fixture(scope="module")
+def teacher():
+    torch.manual_seed(0)
+    return cnn_teacher()
+
+
+@pytest.fixture(scope="module")
+def cache(teacher, train):
+    return cache_teacher(teacher, train)
+
+
+def weights(model):
+    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def test_a_step_is_the_optimisers_step_on_the_weighted_loss(train, cache):
+    """Against a loop written out with torch alone; the batch order is taken as given."""
+    from course_lib.training.recipe import batch_order
+
+    recipe = Recipe(steps=3, batch_size=8, optimizer="sgd", lr=0.1)
+    run = fit(small_mlp, soft_targets(temperature=2.0, lam=0.7), train, recipe, seed=3, teacher=cache)
+    torch.manual_seed(3)
+    model = small_mlp()
+    epoch = next(batch_order(len(train), 8, seed=3))
+    for rows in epoch[:3]:
+        logits = model(train.inputs[rows])
+        p = torch.softmax(cache.lookup(train)[rows] / 2.0, dim=1)
+        soft = 4.0 * torch.nn.functional.kl_div(torch.log_softmax(logits / 2.0, 1), p, reduction="batchmean")
+        loss = 0.3 * torch.nn.functional.cross_entropy(logits, train.labels[rows]) + 0.7 * soft
+        gradients = torch.autograd.grad(loss, list(model.parameters()))
+        with torch.no_grad():
+            for parameter, gradient in zip(model.parameters(), gradients, strict=True):
+                parameter -= 0.1 * gradient
+    assert torch.allclose(weights(run.model), weights(model), atol=1e-6)
+    assert run.history["total"][2] == pytest.approx(loss.item(), rel=1e-5)
+    assert run.history["soft"][2] == pytest.approx(soft.item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adam"])
+def test_same_seed_gives_bit_identical_weights_and_another_seed_does_not(train, optimizer):
+    recipe = Recipe(steps=20, batch_size=16, optimizer=optimizer, lr=1e-2)
+    first, again, other = (fit(small_mlp, hard_labels(), train, recipe, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(weights(first.model), weights(again.model))
+    assert not torch.equal(weights(first.model), weights(other.model))
+
+
+def test_dropout_is_reproducible_and_the_global_random_state_is_left_alone(train):
+    build = lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))  # noqa: E731
+    torch.manual_seed(7)
+    expected = torch.rand(1)
+    torch.manual_seed(7)
+    first = fit(build, hard_labels(), train, SHORT, seed=1)
+    assert torch.equal(torch.rand(1), expected)
+    torch.rand(5)
+    assert torch.equal(weights(first.model), weights(fit(build, hard_labels(), train, SHORT, seed=1).model))
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "rmsprop", "adam"])
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_many_at_once_are_what_they_are_alone(train, cache, optimizer, schedule):
+    """Only the order of float32 sums differs; after 60 steps the weights agree to 1e-4 and the losses to 1e-3."""
+    recipe = Recipe(steps=60, batch_size=16, optimizer=optimizer, schedule=schedule, lr=1e-2, weight_decay=1e-3)
+    seeds, subsets = [5, 6, 7], [train.subset(50, seed=seed) for seed in (5, 6, 7)]
+    temperature, lam = PerStudent([1.0, 4.0, 8.0]), PerStudent([0.0, 0.5, 1.0])
+    together = fit_many(small_mlp, soft_targets(temperature, lam), subsets, recipe, seeds=seeds, teacher=cache)
+    for i, seed in enumerate(seeds):
+        objective = soft_targets(temperature.values[i], lam.values[i])
+        alone = fit(small_mlp, objective, subsets[i], recipe, seed=seed, teacher=cache)
+        assert torch.allclose(weights(together.model(i)), weights(alone.model), atol=1e-4)
+        assert np.allclose(together.history["total"][:, i], alone.history["total"], rtol=1e-3, atol=1e-5)
+        assert torch.allclose(together.logits(train.inputs[:9])[i], alone.model(train.inputs[:9]), atol=1e-3)
+
+
+def test_students_of_different_seeds_differ(train):
+    together = fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[1, 2])
+    assert len(together) == 2
+    assert not torch.allclose(weights(together.model(0)), weights(together.model(1)), atol=1e-2)
+
+
+def test_convolutions_can_be_trained_in_a_stack(train):
+    together = fit_many(cnn_teacher, hard_labels(), train, Recipe(steps=3, batch_size=4), seeds=[1, 2])
+    alone = fit(cnn_teacher, hard_labels(), train, Recipe(steps=3, batch_size=4), seed=2)
+    assert torch.allclose(weights(together.model(1)), weights(alone.model), atol=1e-4)
+
+
+def test_training_learns(train):
+    run = fit(small_mlp, hard_labels(), train, Recipe(steps=300), seed=0)
+    with torch.no_grad():
+        accuracy = (run.model(train.inputs).argmax(1) == train.labels).float().mean()
+    assert accuracy > 0.9
+    assert run.history["hard"].shape == (300,)
+    assert run.history["hard"][-50:].mean() < 0.2 * run.history["hard"][:10].mean()
+    assert not run.model.training
+    assert run.seconds > 0
+
+
+def broken_after(steps):
+    calls = []
+
+    def loss(student_logits):
+        calls.append(1)
+        scale = float("nan") if len(calls) > steps else 1.0
+        return scale * student_logits.square().mean()
+
+    return loss
+
+
+@pytest.mark.parametrize("step", [0, 7, 60])
+def test_a_nan_loss_stops_and_names_the_term_the_step_and_the_seed(train, step):
+    # One more call than steps: the rehearsal before the first step.
+    objective = Objective([Term("hard", hard_label_loss), Term("odd", broken_after(step + 1))])
+    with pytest.raises(TrainingDiverged, match=rf"term 'odd' became nan at step {step} \(seed 4\)"):
+        fit(small_mlp, objective, train, Recipe(steps=70), seed=4)
+
+
+def test_a_nan_in_one_of_many_names_its_seed(train):
+    objective = Objective([Term("hard", hard_label_loss, weight=PerStudent([1.0, 1e30]))])
+    with pytest.raises(TrainingDiverged, match=r"'hard' became .* \(seed 12\)"):
+        fit_many(small_mlp, objective, train, Recipe(steps=60, optimizer="sgd", lr=1.0), seeds=[11, 12])
+
+
+# --- The teacher's cache -------------------------------------------------------------------------------------------
+
+
+def test_cache_finds_the_teachers_answer_to_each_example_whatever_the_order(teacher, train, cache):
+    shuffled = train.take(torch.randperm(len(train), generator=torch.Generator().manual_seed(1)))
+    direct = torch.cat([teacher(part) for part in shuffled.inputs.split(100)])
+    assert torch.allclose(cache.lookup(shuffled), direct, atol=1e-5)
+    assert torch.allclose(cache_teacher(teacher, shuffled).lookup(train), cache.lookup(train), atol=1e-5)
+
+
+def test_the_teacher_answers_in_eval_mode_and_keeps_its_mode(train):
+    model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)).train()
+    model[1].eval()
+    logits = teacher_logits(model, train)
+    assert model.training
+    assert not model[1].training
+    assert torch.allclose(logits, model[2](train.inputs.flatten(1)), atol=1e-5)
+    assert not logits.requires_grad
+
+
+def test_examples_the_teacher_has_not_seen_are_refused(teacher, train):
+    cache = cache_teacher(teacher, train.take(torch.arange(100)))
+    with pytest.raises(CourseError, match=f"does not know {len(train) - 100} of the {len(train)} examples"):
+        cache.lookup(train)
+
+
+def test_other_images_at_the_same_positions_are_refused(cache, train):
+    from dataclasses import replace
+
+    with pytest.raises(CourseError, match="another data set"):
+        cache.lookup(replace(train, images=train.images.roll(1, dims=0)))
+
+
+def test_kept_cache_is_read_back_and_other_weights_get_another(teacher, train, tmp_path):
+    first = cache_teacher(teacher, train, directory=tmp_path)
+    (path,) = tmp_path.iterdir()
+    changed = path.stat().st_mtime_ns
+    again = cache_teacher(teacher, train, directory=tmp_path)
+    assert path.stat().st_mtime_ns == changed
+    assert torch.equal(again.logits, first.logits)
+    torch.manual_seed(1)
+    other = cache_teacher(cnn_teacher(), train, directory=tmp_path)
+    assert other.key != first.key
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_damaged_kept_cache_is_refused(teacher, train, tmp_path):
+    cache_teacher(teacher, train, directory=tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(CourseError, match="cannot be read .* delete it"):
+        cache_teacher(teacher, train, directory=tmp_path)
+
+
+def test_a_teacher_may_be_given_as_a_network(teacher, train, cache):
+    given = fit(small_mlp, soft_targets(), train, SHORT, teacher=teacher)
+    cached = fit(small_mlp, soft_targets(), train, SHORT, teacher=cache)
+    assert torch.equal(weights(given.model), weights(cached.model))
+
+
+# --- Bad input -----------------------------------------------------------------------------------------------------
+
+
+class Broken(nn.Module):
+    def forward(self, x):
+        return x.flatten(1)[:, :10] * float("nan")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda t: fit(small_mlp, soft_targets(), t, SHORT), "teacher must be given for the terms hard, soft"),
+        (lambda t: fit(small_mlp, hard_labels(), t.take(torch.arange(0)), SHORT), "at least one example"),
+        (lambda t: fit(lambda: small_mlp(num_classes=5), hard_labels(), t, SHORT), "below the model's 5 classes, got 9"),
+        (
+            lambda t: fit(lambda: small_mlp(num_classes=12), soft_targets(), t, SHORT, teacher=cnn_teacher()),
+            r"teacher_logits must have the shape .* \(2, 12\), got \(2, 10\)",
+        ),
+        (lambda t: fit(small_mlp, soft_targets(temperature=0.0), t, SHORT, teacher=cnn_teacher()), "temperature"),
+        (lambda t: fit(small_mlp, soft_targets(), t, SHORT, teacher=Broken()), "teacher must return finite logits"),
+        (lambda t: fit(small_mlp, hard_labels(), t, SHORT, seed=-1), "seed must be a whole number"),
+        (lambda t: fit(nn.Identity, hard_labels(), t, SHORT), "optimizer got an empty parameter list|logits"),
+        (lambda t: fit_many(small_mlp, hard_labels(), t, SHORT, seeds=[]), "seeds must hold one integer"),
+        (lambda t: fit_many(small_mlp, hard_labels(), [t], SHORT, seeds=[1, 2]), r"one per seed \(2\), got 1 sets"),
+        (
+            lambda t: fit_many(small_mlp, hard_labels(), [t, t.subset(50, 0)], SHORT, seeds=[1, 2]),
+            r"of one size .* got sizes \[50, 1200\]",
+        ),
+        (
+            lambda t: fit_many(
+                small_mlp, soft_targets(PerStudent([1.0, -4.0])), t, SHORT, seeds=[1, 2], teacher=cnn_teacher()
+            ),
+            "temperature must be a finite number above 0, got -4.0",
+        ),
+        (
+            lambda t: fit_many(
+                small_mlp, soft_targets(PerStudent([1.0])), t, SHORT, seeds=[1, 2], teacher=cnn_teacher()
+            ),
+            "soft.temperature must hold one value per student, 2, got 1",
+        ),
+        (
+            lambda t: fit_many(
+                lambda: nn.Sequential(nn.Flatten(), nn.BatchNorm1d(64), nn.Linear(64, 10)),
+                hard_labels(),
+                t,
+                SHORT,
+                seeds=[1, 2],
+            ),
+            "BatchNorm1d layer .'1'.* one at a time with fit",
+        ),
+        (
+            lambda t: fit_many(
+                lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, 10)), hard_labels(), t, SHORT, seeds=[1]
+            ),
+            "Dropout layer",
+        ),
+    ],
+)
+def test_bad_input_is_answered_before_training(train, call, words):
+    with pytest.raises((CourseError, ValueError), match=words):
+        call(train)
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Term("soft", soft_target_loss), "needs the setting temperature of soft_target_loss"),
+        (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: none"),
+        (lambda: Term("soft", soft_target_loss, T=1.0, temperature=1.0), "was given T; .* settings: temperature"),
+        (lambda: Term("logit", logit_loss, teacher_logits=None), "was given teacher_logits"),
+        (lambda: Objective([]), "at least one Term"),
+        (lambda: Objective([Term("a", hard_label_loss)] * 2), "different names"),
+        (lambda: Objective([Term("total", hard_label_loss)]), "none of them 'total'"),
+        (lambda: soft_targets(lam=1.5), r"lam must lie in \[0, 1\].* got 1.5"),
+        (lambda: Recipe(steps=0), "steps must be an integer of at least 1, got 0"),
+        (lambda: Recipe(batch_size=2.5), "batch_size .* got 2.5"),
+        (lambda: Recipe(lr=float("nan")), "lr .* got nan"),
+        (lambda: Recipe(weight_decay=-1), "weight_decay .* got -1"),
+        (lambda: Recipe(optimizer="lion"), "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lion'"),
+        (lambda: Recipe(schedule="step"), "schedule must be one of constant, cosine"),
+    ],
+)
+def test_what_cannot_be_trained_for_is_refused(call, words):
+    with pytest.raises(CourseError, match=words):
+        call()
+
+
+def test_each_epoch_shows_every_example_of_whole_batches_once():
+    from itertools import islice
+
+    from course_lib.training.recipe import batch_order
+
+    for epoch in islice(batch_order(10, 3, seed=0), 4):
+        seen = torch.cat(epoch)
+        assert len(epoch) == 3
+        assert len(seen.unique()) == 9
+    assert len(next(batch_order(10, 64, seed=0))) == 1
