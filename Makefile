@@ -56,6 +56,6 @@ $(STAMP): requirements.lock pyproject.toml
 	fi; \
 	echo "Setting up $(VENV) with Python $$version; the first time this takes some minutes."; \
 	"$$python" -m venv $$clear $(VENV); \
-	$(RUN) -m pip install --quiet --disable-pip-version-check --requirement requirements.lock; \
+	$(RUN) -m pip install --disable-pip-version-check --requirement requirements.lock; \
 	$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .; \
 	touch $@

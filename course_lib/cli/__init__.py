@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from course_lib import __version__
@@ -60,7 +61,7 @@ app.add_typer(data_app, name="data")
 
 def fail(message: str, code: int) -> None:
     """Print ``message`` in red on standard error and leave."""
-    console(stderr=True).print(f"[red]{_plain(message)}[/red]", highlight=False)
+    console(stderr=True).print(f"[red]{escape(message)}[/red]", highlight=False)
     raise typer.Exit(code)
 
 
@@ -69,8 +70,10 @@ def console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, soft_wrap=True)
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+def _mark(ok: bool, required: bool) -> str:
+    if ok:
+        return "[green][OK][/green]  "
+    return "[red][FAIL][/red]" if required else "[yellow][--][/yellow]  "
 
 
 def _show_version(wanted: bool) -> None:
@@ -92,18 +95,15 @@ def main(
 @app.command()
 def check() -> None:
     """Check the environment: [OK] or [FAIL] per item, with how to mend it; [--] is missing but not required."""
-    from course_lib.cli.check import checks
+    from course_lib.cli.environment import checks
 
     out, failed = console(), 0
     for item in checks():
-        mark = "[OK]" if item.ok else "[FAIL]" if item.required else "[--]"
-        colour = "green" if item.ok else "red" if item.required else "yellow"
-        failed += mark == "[FAIL]"
-        out.print(
-            f"[{colour}]{_plain(mark):<7}[/] {_plain(item.name)}: {_plain(item.found)}", highlight=False
-        )
+        failed += item.required and not item.ok
+        mark = _mark(item.ok, item.required)
+        out.print(f"{mark} {escape(item.name)}: {escape(item.found)}", highlight=False)
         if not item.ok and item.mend:
-            out.print(f"        {_plain(item.mend)}", highlight=False)
+            out.print(f"        {escape(item.mend)}", highlight=False)
     if failed:
         fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; mend as said above.", 1)
     out.print("Everything that the course requires is there.")
@@ -148,6 +148,8 @@ def run(
             raise CourseError(
                 "--in-place stores the outputs of the default parameters: leave out --profile and -p."
             )
+    if book and output is None:
+        _remove_stale(root / "build" / "notebooks", {path.name for path in chosen})
     _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
 
 
@@ -166,6 +168,15 @@ def _execute(root: Path, plans: Any, output: Path, jobs: int, *, book: bool, in_
         raise typer.Exit(1)
     if book:
         _build_book(output / "notebooks", root)
+
+
+def _remove_stale(folder: Path, names: set[str]) -> None:
+    """The website shows every notebook in ``folder``: forget those that the course no longer has."""
+    from course_lib import runner
+
+    for path in runner.list_notebooks(folder):
+        if path.name not in names:
+            path.unlink()
 
 
 def _store(root: Path, report: Any) -> None:
@@ -208,4 +219,34 @@ def data_list() -> None:
 
     out = console()
     for record in data.available():
-        out.print(record, markup=False, highlight=False)
+        out.print(
+            f"{_mark(record.ready, required=False)} {record.name}: {escape(record.where)}", highlight=False
+        )
+        if not record.ready:
+            out.print(f"        {escape(record.mend)}", highlight=False)
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="As listed by: course data list.")]) -> None:
+    """Get a data set, so that it is there when a notebook asks for it."""
+    from course_lib import data
+
+    _known_data(name)
+    console().print(escape(str(data.fetch(name))), highlight=False)
+
+
+@data_app.command("verify")
+def data_verify(name: Annotated[str, typer.Argument(help="As listed by: course data list.")]) -> None:
+    """Check that a data set is complete and unchanged."""
+    from course_lib import data
+
+    _known_data(name)
+    console().print(escape(str(data.verify(name))), highlight=False)
+
+
+def _known_data(name: str) -> None:
+    from course_lib import data
+
+    names = [record.name for record in data.available()]
+    if name not in names:
+        raise _UsageError(f"No data set is called {name!r}; there are {', '.join(names)}.")

@@ -1,0 +1,6 @@
+"""Where examples come from: data sets by name, split by a seed, as whole tensors of uint8 images."""
+
+from course_lib.data.catalog import Record, Verified, available, fetch, load, verify
+from course_lib.data.examples import Dataset, Examples
+
+__all__ = ["Dataset", "Examples", "Record", "Verified", "available", "fetch", "load", "verify"]

@@ -2,6 +2,7 @@
 
 from course_lib.models.activations import Activations
 from course_lib.models.cnn import cnn_teacher
+from course_lib.models.evaluating import evaluating
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 
-__all__ = ["Activations", "big_mlp", "cnn_teacher", "mlp", "small_mlp"]
+__all__ = ["Activations", "big_mlp", "cnn_teacher", "evaluating", "mlp", "small_mlp"]

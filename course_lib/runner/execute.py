@@ -16,6 +16,7 @@ from course_lib.runner.clean import normalise
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MemoryMeter, kernel_manager, stop
 
+# As course_lib.measure.claims says; not imported, because that would load PyTorch into the runner.
 CLAIM = "application/vnd.course.claim+json"
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -89,7 +90,6 @@ def run_notebook(
     source = nbformat.read(plan.path, as_version=4)
     result = Result(plan, output, cells=len(source.cells))
     output.parent.mkdir(parents=True, exist_ok=True)
-    output.unlink(missing_ok=True)
     manager = kernel_manager(threads)
     begun = {"index": 0}
 

@@ -30,6 +30,7 @@ def kernel_manager(threads: int | None = None) -> AsyncKernelManager:
     """A manager of one kernel of this interpreter, whose numerical libraries use at most ``threads`` threads."""
     environment = {
         "COURSE_CLAIMS": "",  # a claim that fails is shown and reported; it does not stop the notebook
+        "COURSE_PROGRESS": "0",  # bars are for live notebooks: nobody sees them here, and outputs are stored
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
     }

@@ -1,8 +1,6 @@
 """The teacher's answers, computed once: distillation then costs hardly more than training on labels."""
 
 import hashlib
-import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +9,8 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError
+from course_lib.files import save_atomically
+from course_lib.models import evaluating
 
 
 @dataclass(frozen=True)
@@ -86,22 +86,16 @@ def cache_teacher(
     logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()[order]
     cache = TeacherCache(key, examples.index.cpu()[order], marks[order], logits)
     if path:
-        _write(path, cache)
+        save_atomically(path, vars(cache))
     return cache
 
 
 def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
     """Logits of a network for all examples, (N, C) float32, in eval mode; the mode is restored afterwards."""
     device = next((parameter.device for parameter in teacher.parameters()), examples.images.device)
-    modes = {module: module.training for module in teacher.modules()}
-    teacher.eval()
-    try:
-        with torch.no_grad():
-            rows = torch.arange(len(examples)).split(batch_size)
-            logits = torch.cat([teacher(examples.batch(part).to(device)).float() for part in rows])
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+    with evaluating(teacher), torch.no_grad():
+        rows = torch.arange(len(examples)).split(batch_size)
+        logits = torch.cat([teacher(examples.batch(part).to(device)).float() for part in rows])
     if logits.ndim != 2 or not torch.isfinite(logits).all():
         what = f"shape {tuple(logits.shape)}" if logits.ndim != 2 else "NaN or infinite values"
         raise CourseError(f"teacher must return finite logits of shape (N, C), got {what}")
@@ -116,19 +110,6 @@ def _key(teacher: nn.Module, examples: Examples, marks: Tensor) -> str:
     for value in (examples.index, marks, examples.mean, examples.std):
         digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
-
-
-def _write(path: Path, cache: TeacherCache) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its place and then renamed: whoever reads sees the whole file or none.
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(vars(cache), file)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def _read(path: Path, key: str) -> TeacherCache:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError
+from course_lib.models import evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher
 from course_lib.training.objective import Objective
 
@@ -50,12 +51,9 @@ class Feed:
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
         """
-        mode = model.training
-        model.eval()
-        device = self.examples.images.device
-        supplied = self(torch.arange(min(2, len(self.examples)), device=device))
-        logits = model(supplied["inputs"])
-        model.train(mode)
+        supplied = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
+        with evaluating(model):
+            logits = model(supplied["inputs"])
         if logits.ndim != 2:
             raise CourseError(
                 f"build_model must make a network with logits (N, C), got {tuple(logits.shape)}"

@@ -1,6 +1,7 @@
 """The judge of exercises, tried on good and broken answers to fixture exercises."""
 
 import functools
+import json
 
 import pytest
 import torch
@@ -95,11 +96,18 @@ def test_gradients_reach_the_checks_own_tensors():
     assert judge(exercise, lambda x: 2 * x * x).state is State.WRONG
 
 
-def test_an_answer_that_crashes_is_told_with_the_error_and_its_line():
-    verdict = judge(DOUBLE, lambda values: values @ torch.ones(7))
+@pytest.mark.parametrize(
+    ("answer", "error", "line"),
+    [
+        (lambda values: torch.nn.functional.mse_loss(values, "text"), "AttributeError", "mse_loss(values, "),
+        (lambda values: json.loads("{" * len(values)), "JSONDecodeError", "json.loads("),
+    ],
+)
+def test_an_answer_that_crashes_is_told_with_the_error_and_the_learners_own_line(answer, error, line):
+    verdict = judge(DOUBLE, answer)
     assert verdict.state is State.WRONG
-    assert "Your answer stopped with RuntimeError" in verdict.message
-    assert "values @ torch.ones(7)" in verdict.message
+    assert f"Your answer stopped with {error}" in verdict.message
+    assert line in verdict.message
 
 
 @pytest.mark.parametrize(

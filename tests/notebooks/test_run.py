@@ -25,7 +25,7 @@ THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
 OTHER = {
     "00": {"seed": 1},
     "01": {"seed": 1},
-    "02": {"seed": 1},
+    "02": {"seed": 1, "temperature": 8.0, "lam": 0.5},
 }
 
 pytestmark = pytest.mark.timeout(900)
@@ -35,7 +35,11 @@ def compare_outputs(path, folder):
     """nbval on the cells tagged nbval-check-output; a claim that does not hold is an error."""
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "--color=no"]
     command += ["-c", os.devnull, "--rootdir", str(path.parent), "-p", "no:cacheprovider", str(path)]
-    environment = os.environ | {"COURSE_CLAIMS": "strict", "OMP_NUM_THREADS": str(THREADS)}
+    environment = os.environ | {
+        "COURSE_CLAIMS": "strict",
+        "COURSE_PROGRESS": "0",
+        "OMP_NUM_THREADS": str(THREADS),
+    }
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -87,8 +91,17 @@ def test_a_changed_output_is_noticed_where_it_is_compared(make_notebook, tmp_pat
     )
     notebook = nbformat.read(path, as_version=4)
     cells = notebook.cells[2:]
+    for number, cell in enumerate(notebook.cells[1:], 1):
+        cell.execution_count = number
     for text, code in (("0\n", 0), ("1\n", 1)):
         cells[0].outputs = [new_output("stream", name="stdout", text=text)]
         cells[1].outputs = [new_output("stream", name="stdout", text="0.5\n")]
         nbformat.write(notebook, path)
         assert compare_outputs(path, tmp_path).returncode == code
+
+
+def test_a_claim_that_does_not_hold_is_an_error_here(make_notebook, tmp_path):
+    path = make_notebook("00_n", "from course_lib.measure import claim\nclaim('one is two', 1 == 2)")
+    done = compare_outputs(path, tmp_path)
+    assert done.returncode == 1
+    assert "ClaimError" in done.stdout

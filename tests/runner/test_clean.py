@@ -11,7 +11,7 @@ from course_lib.runner.execute import run_notebook
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 CELLS = (
-    "print('a')\nprint('b')",
+    "import time\nprint('a', flush=True)\ntime.sleep(0.3)\nprint('b')",
     "",
     "from ipywidgets import IntSlider\nIntSlider()",
     (f"from IPython.display import Image\nimport base64\nImage(data=base64.b64decode('{PIXEL}'))", ["cover"]),

@@ -64,6 +64,15 @@ def test_an_error_stops_the_run_and_keeps_what_ran_before(run, tmp_path):
     ]
 
 
+def test_after_an_error_what_runs_is_finished_and_nothing_else_begins(run):
+    _, written = run(FAILS, "import time; time.sleep(3)", "3", jobs=2)
+    assert [(entry["name"], entry["ok"]) for entry in written["notebooks"]] == [
+        ("00_n", False),
+        ("01_n", True),
+    ]
+    assert written["not_run"] == ["02_n"]
+
+
 def test_a_false_claim_fails_the_run_after_all_have_run(run):
     claim = {"application/vnd.course.claim+json": {"sentence": "s", "holds": False, "evidence": ""}}
     report, written = run(
@@ -80,7 +89,7 @@ def test_several_at_once_are_reported_in_order_and_share_the_cores(run, tmp_path
     monkeypatch.setattr("course_lib.runner.course.os.cpu_count", lambda: 6)
     waits = "import os, time; from pathlib import Path\nassert os.environ['OMP_NUM_THREADS'] == '3'\n"
     # Only where both run at once can the first one end.
-    first = waits + "while not Path('second').exists(): time.sleep(0.02)"
+    first = waits + "while not Path('second').exists(): time.sleep(0.02)\ntime.sleep(1)"
     report, written = run(first, waits + "Path('second').touch()", jobs=2)
     assert report.ok
     assert [entry["name"] for entry in written["notebooks"]] == ["00_n", "01_n"]

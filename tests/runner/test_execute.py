@@ -9,9 +9,7 @@ from course_lib.runner import plan
 from course_lib.runner.execute import run_notebook
 from course_lib.runner.kernel import MemoryMeter
 
-CLAIM = """from IPython.display import publish_display_data
-claim = {"sentence": "the seed is zero", "holds": seed == 0, "evidence": f"seed {seed}"}
-publish_display_data({"text/plain": "", "application/vnd.course.claim+json": claim})"""
+CLAIM = "from course_lib.measure import claim\nclaim('the seed is zero', seed == 0, f'seed {seed}')"
 
 
 @pytest.fixture
@@ -37,10 +35,11 @@ def test_the_kernel_is_this_interpreter_in_the_notebooks_folder(run, tmp_path, m
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("JUPYTER_PREFER_ENV_PATH", "0")
     monkeypatch.setenv("COURSE_CLAIMS", "strict")
-    code = "import os, sys; print(sys.executable, os.getcwd(), *map(os.environ.get, ['COURSE_CLAIMS', 'OMP_NUM_THREADS']))"
+    names = ["COURSE_CLAIMS", "OMP_NUM_THREADS", "COURSE_PROGRESS"]
+    code = f"import os, sys; print(sys.executable, os.getcwd(), *map(os.environ.get, {names}))"
     result = run(code, threads=3)
     assert result.failure is None
-    assert streams(result) == f"{sys.executable} {tmp_path / 'notebooks'}  3\n"
+    assert streams(result) == f"{sys.executable} {tmp_path / 'notebooks'}  3 0\n"
 
 
 def test_a_claim_is_collected_with_its_cell(run):
@@ -93,12 +92,14 @@ def test_a_kernel_that_dies_is_a_failure_of_its_cell(run):
     assert "kernel died" in result.failure.error
 
 
-def test_the_kernels_peak_memory_is_measured(run):
+@pytest.mark.parametrize("with_child", [False, True])
+def test_the_peak_memory_of_the_kernel_and_its_children_is_measured(run, with_child):
+    code = "block = bytearray(b'a') * 300_000_000\nimport time; time.sleep(0.3)"
+    child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}], check=True)"
     with MemoryMeter(interval=0.02) as meter:
-        result = run(
-            "block = bytearray(b'a') * 300_000_000", "del block", "import time; time.sleep(0.1)", meter=meter
-        )
-    assert 300e6 < result.peak_memory < 700e6
+        result = run(code, child if with_child else "", "del block; time.sleep(0.1)", meter=meter)
+    expected = 600e6 if with_child else 300e6
+    assert expected < result.peak_memory < expected + 250e6
     assert meter.peak == result.peak_memory
 
 

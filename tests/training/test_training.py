@@ -77,6 +77,48 @@ def test_same_seed_gives_bit_identical_weights_and_another_seed_does_not(train, 
     assert not torch.equal(weights(first.model), weights(other.model))
 
 
+def test_dropout_works_while_training_and_rests_afterwards(train):
+    build = lambda: nn.Sequential(nn.Flatten(), nn.Dropout(1.0), nn.Linear(64, 10))  # noqa: E731
+    run = fit(build, hard_labels(), train, SHORT, seed=1)
+    # Everything is dropped, so nothing but the bias can learn.
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        assert torch.equal(run.model[2].weight, build()[2].weight)
+    assert run.model(train.inputs[:2])[0].ne(run.model(train.inputs[:2])[1]).any()
+
+
+def constant_gradient(student_logits):
+    """The gradient of the last bias is 1 for every class, whatever the batch."""
+    return student_logits.sum() / len(student_logits)
+
+
+@pytest.mark.parametrize(
+    ("settings", "moves"),
+    [
+        ({"optimizer": "sgd"}, [0.1, 0.1, 0.1]),
+        # Momentum 0.9: the velocity is 1, 1.9, 2.71.
+        ({"optimizer": "momentum"}, [0.1, 0.19, 0.271]),
+        # Cosine over three steps: 0.1, 0.075, 0.025.
+        ({"optimizer": "sgd", "schedule": "cosine"}, [0.1, 0.075, 0.025]),
+    ],
+)
+def test_optimisers_and_schedules_by_hand(train, settings, moves):
+    build = lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))  # noqa: E731
+    recipe = Recipe(steps=3, batch_size=4, lr=0.1, **settings)
+    run = fit(build, Objective([Term("constant", constant_gradient)]), train, recipe, seed=1)
+    torch.manual_seed(1)
+    assert torch.allclose(build()[1].bias - run.model[1].bias, torch.full((10,), sum(moves)), atol=1e-6)
+
+
+def test_weight_decay_by_hand(train):
+    build = lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10))  # noqa: E731
+    recipe = Recipe(steps=1, batch_size=4, lr=0.1, optimizer="sgd", weight_decay=0.5)
+    nothing = Objective([Term("nothing", lambda student_logits: 0 * student_logits.sum())])
+    run = fit(build, nothing, train, recipe, seed=1)
+    torch.manual_seed(1)
+    assert torch.allclose(run.model[1].weight, (1 - 0.1 * 0.5) * build()[1].weight, atol=1e-7)
+
+
 def test_dropout_is_reproducible_and_the_global_random_state_is_left_alone(train):
     build = lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))  # noqa: E731
     torch.manual_seed(7)
@@ -92,10 +134,14 @@ def test_dropout_is_reproducible_and_the_global_random_state_is_left_alone(train
 @pytest.mark.parametrize("schedule", ["constant", "cosine"])
 def test_many_at_once_are_what_they_are_alone(train, cache, optimizer, schedule):
     """Only the order of float32 sums differs; after 60 steps the weights agree to 1e-4 and the losses to 1e-3."""
-    recipe = Recipe(steps=60, batch_size=16, optimizer=optimizer, schedule=schedule, lr=1e-2, weight_decay=1e-3)
+    recipe = Recipe(
+        steps=60, batch_size=16, optimizer=optimizer, schedule=schedule, lr=1e-2, weight_decay=1e-3
+    )
     seeds, subsets = [5, 6, 7], [train.subset(50, seed=seed) for seed in (5, 6, 7)]
     temperature, lam = PerStudent([1.0, 4.0, 8.0]), PerStudent([0.0, 0.5, 1.0])
-    together = fit_many(small_mlp, soft_targets(temperature, lam), subsets, recipe, seeds=seeds, teacher=cache)
+    together = fit_many(
+        small_mlp, soft_targets(temperature, lam), subsets, recipe, seeds=seeds, teacher=cache
+    )
     for i, seed in enumerate(seeds):
         objective = soft_targets(temperature.values[i], lam.values[i])
         alone = fit(small_mlp, objective, subsets[i], recipe, seed=seed, teacher=cache)
@@ -164,10 +210,9 @@ def test_cache_finds_the_teachers_answer_to_each_example_whatever_the_order(teac
 
 def test_the_teacher_answers_in_eval_mode_and_keeps_its_mode(train):
     model = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10)).train()
-    model[1].eval()
+    model[0].eval()
     logits = teacher_logits(model, train)
-    assert model.training
-    assert not model[1].training
+    assert [module.training for module in model] == [False, True, True]
     assert torch.allclose(logits, model[2](train.inputs.flatten(1)), atol=1e-5)
     assert not logits.requires_grad
 
@@ -202,7 +247,7 @@ def test_a_damaged_kept_cache_is_refused(teacher, train, tmp_path):
     cache_teacher(teacher, train, directory=tmp_path)
     (path,) = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(CourseError, match="cannot be read .* delete it"):
+    with pytest.raises(CourseError, match=r"cannot be read .* delete it"):
         cache_teacher(teacher, train, directory=tmp_path)
 
 
@@ -223,26 +268,46 @@ class Broken(nn.Module):
 @pytest.mark.parametrize(
     ("call", "words"),
     [
-        (lambda t: fit(small_mlp, soft_targets(), t, SHORT), "teacher must be given for the terms hard, soft"),
+        (
+            lambda t: fit(small_mlp, soft_targets(), t, SHORT),
+            "teacher must be given for the terms hard, soft",
+        ),
         (lambda t: fit(small_mlp, hard_labels(), t.take(torch.arange(0)), SHORT), "at least one example"),
-        (lambda t: fit(lambda: small_mlp(num_classes=5), hard_labels(), t, SHORT), "below the model's 5 classes, got 9"),
+        (
+            lambda t: fit(lambda: small_mlp(num_classes=5), hard_labels(), t, SHORT),
+            "below the model's 5 classes, got 9",
+        ),
         (
             lambda t: fit(lambda: small_mlp(num_classes=12), soft_targets(), t, SHORT, teacher=cnn_teacher()),
             r"teacher_logits must have the shape .* \(2, 12\), got \(2, 10\)",
         ),
-        (lambda t: fit(small_mlp, soft_targets(temperature=0.0), t, SHORT, teacher=cnn_teacher()), "temperature"),
-        (lambda t: fit(small_mlp, soft_targets(), t, SHORT, teacher=Broken()), "teacher must return finite logits"),
+        (
+            lambda t: fit(small_mlp, soft_targets(temperature=0.0), t, SHORT, teacher=cnn_teacher()),
+            "temperature",
+        ),
+        (
+            lambda t: fit(small_mlp, soft_targets(), t, SHORT, teacher=Broken()),
+            "teacher must return finite logits",
+        ),
         (lambda t: fit(small_mlp, hard_labels(), t, SHORT, seed=-1), "seed must be a whole number"),
         (lambda t: fit(nn.Identity, hard_labels(), t, SHORT), "optimizer got an empty parameter list|logits"),
         (lambda t: fit_many(small_mlp, hard_labels(), t, SHORT, seeds=[]), "seeds must hold one integer"),
-        (lambda t: fit_many(small_mlp, hard_labels(), [t], SHORT, seeds=[1, 2]), r"one per seed \(2\), got 1 sets"),
+        (
+            lambda t: fit_many(small_mlp, hard_labels(), [t], SHORT, seeds=[1, 2]),
+            r"one per seed \(2\), got 1 sets",
+        ),
         (
             lambda t: fit_many(small_mlp, hard_labels(), [t, t.subset(50, 0)], SHORT, seeds=[1, 2]),
             r"of one size .* got sizes \[50, 1200\]",
         ),
         (
             lambda t: fit_many(
-                small_mlp, soft_targets(PerStudent([1.0, -4.0])), t, SHORT, seeds=[1, 2], teacher=cnn_teacher()
+                small_mlp,
+                soft_targets(PerStudent([1.0, -4.0])),
+                t,
+                SHORT,
+                seeds=[1, 2],
+                teacher=cnn_teacher(),
             ),
             "temperature must be a finite number above 0, got -4.0",
         ),
@@ -264,7 +329,11 @@ class Broken(nn.Module):
         ),
         (
             lambda t: fit_many(
-                lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, 10)), hard_labels(), t, SHORT, seeds=[1]
+                lambda: nn.Sequential(nn.Flatten(), nn.Dropout(0.1), nn.Linear(64, 10)),
+                hard_labels(),
+                t,
+                SHORT,
+                seeds=[1],
             ),
             "Dropout layer",
         ),
@@ -280,7 +349,10 @@ def test_bad_input_is_answered_before_training(train, call, words):
     [
         (lambda: Term("soft", soft_target_loss), "needs the setting temperature of soft_target_loss"),
         (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: none"),
-        (lambda: Term("soft", soft_target_loss, T=1.0, temperature=1.0), "was given T; .* settings: temperature"),
+        (
+            lambda: Term("soft", soft_target_loss, T=1.0, temperature=1.0),
+            "was given T; .* settings: temperature",
+        ),
         (lambda: Term("logit", logit_loss, teacher_logits=None), "was given teacher_logits"),
         (lambda: Objective([]), "at least one Term"),
         (lambda: Objective([Term("a", hard_label_loss)] * 2), "different names"),
@@ -290,7 +362,10 @@ def test_bad_input_is_answered_before_training(train, call, words):
         (lambda: Recipe(batch_size=2.5), "batch_size .* got 2.5"),
         (lambda: Recipe(lr=float("nan")), "lr .* got nan"),
         (lambda: Recipe(weight_decay=-1), "weight_decay .* got -1"),
-        (lambda: Recipe(optimizer="lion"), "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lion'"),
+        (
+            lambda: Recipe(optimizer="lion"),
+            "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lion'",
+        ),
         (lambda: Recipe(schedule="step"), "schedule must be one of constant, cosine"),
     ],
 )
@@ -309,3 +384,14 @@ def test_each_epoch_shows_every_example_of_whole_batches_once():
         assert len(epoch) == 3
         assert len(seen.unique()) == 9
     assert len(next(batch_order(10, 64, seed=0))) == 1
+
+
+def test_epochs_are_shuffled_and_differently_each_time():
+    from itertools import islice
+
+    from course_lib.training.recipe import batch_order
+
+    first, second = (torch.cat(epoch) for epoch in islice(batch_order(100, 10, seed=0), 2))
+    other = torch.cat(next(batch_order(100, 10, seed=1)))
+    for one, another in ((first, torch.arange(100)), (first, second), (first, other)):
+        assert not torch.equal(one, another)

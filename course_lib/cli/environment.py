@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib import data
-
 MINIMUM_PYTHON = (3, 11)
 NEEDED_SPACE = 2e9  # bytes: the website, executed notebooks and the decoded CIFAR-10 with room to spare
 _EXTRA = "Install what notebooks need, in the course's folder: pip install -e '.[course]'"
@@ -85,9 +83,10 @@ def _torchvision() -> str:
 
 
 def _digits() -> str:
-    from sklearn.datasets import load_digits
+    from course_lib import data
 
-    return f"{len(load_digits().target)} images, part of scikit-learn"
+    digits = data.load("digits")
+    return f"{len(digits.train) + len(digits.validation) + len(digits.test)} images, part of scikit-learn"
 
 
 def _kernel() -> str:
@@ -134,8 +133,13 @@ def _gpu() -> str:
 
 
 def _data_sets() -> Iterator[Item]:
+    try:
+        from course_lib import data
+    except ImportError:  # told by the items above
+        return
     for record in data.available():
-        yield Item(f"data: {record.name}", record.ready, record.where, record.mend, record.required)
+        if not record.required:  # the required one has been loaded above
+            yield Item(f"data: {record.name}", record.ready, record.where, record.mend, required=False)
 
 
 def _writing() -> str:

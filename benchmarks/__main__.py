@@ -1,0 +1,73 @@
+"""``python -m benchmarks``: run every benchmark, print the table, write ``build/bench.json``."""
+
+import json
+import os
+import platform
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import many_students, teacher_cache
+from benchmarks.timing import Ratio
+
+OUTPUT = Path("build/bench.json")
+COURSE_REPORT = Path("build/report.json")
+
+
+def met(ratio: Ratio, target: str | None) -> bool | None:
+    """Whether the median keeps the target, None where there is none."""
+    if target is None:
+        return None
+    relation, bound = target.split()
+    return ratio.median <= float(bound) if relation == "≤" else ratio.median >= float(bound)
+
+
+def course_seconds() -> dict | None:
+    """The time of the whole course, from the report of its last run, where there is one."""
+    if not COURSE_REPORT.exists():
+        return None
+    report = json.loads(COURSE_REPORT.read_text(encoding="utf-8"))
+    return {"seconds": report["seconds"], "notebooks": len(report["notebooks"]), "target": "≤ 300"}
+
+
+def main() -> None:
+    rows = [row for module in (teacher_cache, many_students) for row in module.measure()]
+    table = Table("what", "ratio", "quartiles", "target", "met", title="Benchmarks")
+    for row in rows:
+        ratio, kept = row["ratio"], met(row["ratio"], row["target"])
+        row["met"] = kept
+        answer = {True: "yes", False: "no", None: ""}[kept]
+        table.add_row(
+            row["what"],
+            f"{ratio.median:.2f}",
+            f"{ratio.low:.2f} – {ratio.high:.2f}",
+            row["target"] or "",
+            answer,
+        )
+    Console().print(table)
+    course = course_seconds()
+    print(
+        f"whole course, quick profile: {course['seconds']:.0f} s for {course['notebooks']} notebooks (target ≤ 300 s)"
+        if course
+        else "whole course: not measured, run `make course` first"
+    )
+    result = {
+        "rows": [{**row, "ratio": asdict(row["ratio"])} for row in rows],
+        "course": course,
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "machine": {
+            "processor": platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": torch.get_num_threads(),
+        },
+    }
+    OUTPUT.parent.mkdir(exist_ok=True)
+    OUTPUT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"written to {OUTPUT}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Reads files out of a tar archive straight into memory, and refuses archives that are damaged or not to be trusted."""
+
+import lzma
+import tarfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+from course_lib.errors import CourseError
+from course_lib.progress import progress_bar
+
+SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+_DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError)
+
+
+def read_archive(
+    path: Path, size_limit: Callable[[PurePosixPath], int], total_limit: int, *, progress: bool = True
+) -> dict[PurePosixPath, bytes]:
+    """The contents of the files that are wanted, by their name in the archive. Nothing is unpacked to the disk.
+
+    Args:
+        path: a tar archive, plain or compressed.
+        size_limit: most bytes that a file of this name may have; 0 for a file that is not wanted.
+        total_limit: most bytes that all wanted files may have, as they are all held in memory.
+        progress: show a bar.
+
+    Raises:
+        CourseError: the archive is truncated or damaged, the files are too large, or a member leaves the
+            archive's folder or is a link.
+    """
+    found = {}
+    try:
+        size = path.stat().st_size // 1024
+        with (
+            path.open("rb") as raw,
+            tarfile.open(fileobj=raw, mode="r:*") as tar,
+            progress_bar(f"Reading {path.name} (KiB)", size, progress) as advance,
+        ):
+            seen = total = 0
+            while (member := tar.next()) is not None:
+                tar.members.clear()  # otherwise the headers of all members stay in memory
+                name = _checked_name(member, path)
+                limit = size_limit(name) if member.isfile() else 0
+                if limit:
+                    total += member.size
+                    _check_size(member, limit, total, total_limit, path)
+                    found[name] = tar.extractfile(member).read()
+                position = raw.tell() // 1024
+                advance(position - seen)
+                seen = position
+    except _DAMAGE as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")  # tarfile lists all it tried
+        raise CourseError(
+            f"{path} cannot be read as an archive; it is truncated or damaged ({reason}): "
+            "copy or download it again"
+        ) from error
+    return found
+
+
+def _checked_name(member: tarfile.TarInfo, path: Path) -> PurePosixPath:
+    name = PurePosixPath(member.name.replace("\\", "/"))
+    if name.is_absolute() or ".." in name.parts:
+        raise CourseError(f"{path} is refused: its member {member.name!r} leaves the folder of the archive")
+    if not (member.isfile() or member.isdir()):
+        raise CourseError(f"{path} is refused: its member {member.name!r} is a link or device, not a file")
+    return name
+
+
+def _check_size(member: tarfile.TarInfo, limit: int, total: int, total_limit: int, path: Path) -> None:
+    if member.size > limit:
+        raise CourseError(
+            f"{path} holds {member.name!r} of {member.size} bytes, at most {limit} were expected"
+        )
+    if total > total_limit:
+        raise CourseError(f"{path} holds more than {total_limit} bytes of images: it is another data set")

@@ -1,0 +1,60 @@
+"""Claims: a sentence of the book beside the computation that makes it true or false."""
+
+import html
+import os
+
+MIME = "application/vnd.course.claim+json"
+
+
+class ClaimError(AssertionError):
+    """A claim does not hold, and ``COURSE_CLAIMS=strict`` asks that this be an error."""
+
+
+def claim(sentence: str, holds: bool, evidence: str = "") -> None:
+    """Show a sentence with whether it holds in this run.
+
+    In a notebook the output also carries the claim as data, from which ``course run`` collects them. A claim that
+    does not hold is shown, not raised, because a learner who changes the parameters may well make it false; only
+    with ``COURSE_CLAIMS=strict`` in the environment it raises, after showing.
+
+    Args:
+        sentence: what is claimed, one sentence.
+        holds: whether it does, computed from the runs.
+        evidence: the numbers behind it.
+
+    Raises:
+        ClaimError: it does not hold, under ``COURSE_CLAIMS=strict``.
+    """
+    holds = bool(holds)
+    verdict = "HOLDS" if holds else "DOES NOT HOLD"
+    plain = f"{verdict}: {sentence}" + (f" ({evidence})" if evidence else "")
+    if _in_ipython():
+        from IPython.display import display
+
+        data = {"sentence": sentence, "holds": holds, "evidence": evidence}
+        display({"text/plain": plain, "text/html": _card(sentence, holds, evidence), MIME: data}, raw=True)
+    else:
+        print(plain)
+    if not holds and os.environ.get("COURSE_CLAIMS") == "strict":
+        raise ClaimError(plain)
+
+
+def _in_ipython() -> bool:
+    """Whether an output cell or an IPython prompt is there; in a plain script ``display`` would print the raw data."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    return get_ipython() is not None
+
+
+def _card(sentence: str, holds: bool, evidence: str) -> str:
+    """The claim for the eye; legible on a light and on a dark page, and without telling colours apart."""
+    color, mark, verdict = ("#009e73", "✔", "holds") if holds else ("#d55e00", "✘", "does not hold here")
+    detail = (
+        f'<br><span style="opacity:.75;font-size:.9em">{html.escape(evidence)}</span>' if evidence else ""
+    )
+    return (
+        f'<div class="course-claim" style="border-left:4px solid {color};padding:.3em .9em;margin:.3em 0">'
+        f'<strong style="color:{color}">{mark} {verdict}</strong> &nbsp;{html.escape(sentence)}{detail}</div>'
+    )

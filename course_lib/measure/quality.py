@@ -1,0 +1,129 @@
+"""How good a network's answers are: accuracy, agreement with the teacher, calibration, confusion."""
+
+import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, which must be mended before
+
+# isort: split
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
+
+from course_lib.data import Examples
+from course_lib.errors import CourseError
+from course_lib.losses import hard_label_loss
+from course_lib.training import teacher_logits as logits_of
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a network achieves on a set of examples.
+
+    Attributes:
+        loss: cross-entropy with the labels, in nats, mean over examples.
+        accuracy: share of right answers.
+        agreement: share of examples on which it answers as the teacher, None where no teacher was given.
+        calibration_error: expected calibration error with 15 bins.
+        confusion: counts, (C, C), a row per true class.
+    """
+
+    loss: float
+    accuracy: float
+    agreement: float | None
+    calibration_error: float
+    confusion: Tensor
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Share of right answers.
+
+    Args:
+        logits: (..., N, C), any number of leading dimensions, e.g. one for the students.
+        labels: (N,) class indices.
+
+    Returns:
+        float64, one value per leading index: (...).
+
+    Raises:
+        CourseError: the numbers of examples differ, or there are none.
+    """
+    if logits.ndim < 2 or labels.ndim != 1 or logits.shape[-2] != len(labels) or len(labels) == 0:
+        raise CourseError(
+            f"logits must have shape (..., N, C) and labels (N,) with N ≥ 1, "
+            f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
+        )
+    return (logits.argmax(dim=-1) == labels).double().mean(dim=-1)
+
+
+def agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+    """Share of examples on which student (..., N, C) and teacher (N, C) choose the same class, shape (...).
+
+    Stanton et al., "Does Knowledge Distillation Really Work?", 2021.
+
+    Raises:
+        CourseError: the shapes do not fit.
+    """
+    return accuracy(student_logits, teacher_logits.argmax(dim=-1))
+
+
+def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy over equal bins of confidence, weighted by their share of examples.
+
+    Guo, Pleiss, Sun and Weinberger, "On Calibration of Modern Neural Networks", 2017.
+
+    Args:
+        logits: (N, C).
+        labels: (N,) class indices.
+        bins: number of bins of [0, 1].
+
+    Returns:
+        A number in [0, 1]; 0 is perfect.
+
+    Raises:
+        CourseError: shapes do not fit, or fewer than one bin.
+    """
+    _check_pair(logits, labels)
+    if not isinstance(bins, int) or bins < 1:
+        raise CourseError(f"bins must be an integer of at least 1, got {bins!r}")
+    # Probabilities, not logits: torchmetrics guesses which it was given from the range of the values. And just below
+    # one, in its float32: it would put a confidence of exactly one in a bin of its own, outside the last.
+    probabilities = logits.double().softmax(dim=-1).clamp(max=1 - 2**-24)
+    error = multiclass_calibration_error(
+        probabilities, labels, num_classes=logits.shape[-1], n_bins=bins, norm="l1"
+    )
+    return float(error)
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """How often each true class (row) was answered with each class (column), counts (C, C) int64.
+
+    Raises:
+        CourseError: logits are not (N, C), or labels not (N,).
+    """
+    _check_pair(logits, labels)
+    return multiclass_confusion_matrix(logits.argmax(dim=-1), labels, num_classes=logits.shape[-1])
+
+
+def evaluate(model: nn.Module, examples: Examples, teacher_logits: Tensor | None = None) -> Scores:
+    """All scores of a network on a set of examples, in eval mode and without gradients.
+
+    Args:
+        model: network with logits (N, C).
+        examples: labelled examples.
+        teacher_logits: the teacher's logits for the same examples, (N, C), for the agreement.
+    """
+    logits, labels = logits_of(model, examples), examples.labels
+    return Scores(
+        loss=float(hard_label_loss(logits, labels)),
+        accuracy=float(accuracy(logits, labels)),
+        agreement=None if teacher_logits is None else float(agreement(logits, teacher_logits)),
+        calibration_error=expected_calibration_error(logits, labels),
+        confusion=confusion(logits, labels),
+    )
+
+
+def _check_pair(logits: Tensor, labels: Tensor) -> None:
+    if logits.ndim != 2 or labels.ndim != 1 or len(logits) != len(labels) or len(labels) == 0:
+        raise CourseError(
+            f"logits must have shape (N, C) and labels (N,) with N ≥ 1, "
+            f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
+        )

@@ -1,0 +1,93 @@
+"""The temperature to move by hand, in a running notebook: an image beside its softened answer, as HTML bars."""
+
+import html
+from collections.abc import Callable, Sequence
+
+import ipywidgets as widgets
+from torch import Tensor
+
+from course_lib.show.softened import HIGHEST, LOWEST, STEP, Answers, answers_of, softened
+from course_lib.show.style import BLUE, GREY
+
+# A white card, as the figures are, whatever the page around it.
+_CARD = (
+    "display:flex;flex-wrap:wrap;gap:1.5em;align-items:center;background:#fff;color:#222;"
+    "padding:1em;border-radius:6px;max-width:44em;line-height:1.5"
+)
+
+
+def temperature_slider(
+    logits: Tensor, images: Tensor, classes: Sequence[str], labels: Tensor
+) -> widgets.Widget:
+    """A widget with a slider for T and a choice of image, over softmax(z/T). It needs a running kernel.
+
+    Args:
+        logits: a network's answers to the images, (N, C).
+        images: uint8, (N, C', H, W) with C' = 1 or 3.
+        classes: (C,) names.
+        labels: int64, (N,) true classes.
+
+    Raises:
+        CourseError: the arguments do not fit one another.
+    """
+    answers = answers_of(logits, images, classes, labels)
+    wide = {"style": {"description_width": "7em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
+    temperature = widgets.FloatLogSlider(
+        value=1.0,
+        base=2,
+        min=LOWEST,
+        max=HIGHEST,
+        step=STEP,
+        description="temperature T",
+        readout_format=".2f",
+        **wide,
+    )
+    choices = [(answers.name(index), index) for index in range(len(answers.labels))]
+    image = widgets.Dropdown(options=choices, description="image", **wide)
+    card = widgets.HTML()
+
+    def update(_change: object = None) -> None:
+        card.value = in_words(lambda: card_html(answers, image.value, temperature.value))
+
+    temperature.observe(update, "value")
+    image.observe(update, "value")
+    update()
+    return widgets.VBox([temperature, image, card])
+
+
+def in_words(draw: Callable[[], str]) -> str:
+    """What ``draw`` returns, or its error as a sentence: a widget would lose a traceback or show it elsewhere."""
+    try:
+        return draw()
+    except Exception as error:
+        return f'<p role="alert">This could not be drawn: {html.escape(str(error))}</p>'
+
+
+def card_html(answers: Answers, index: int, temperature: float) -> str:
+    """One image beside the bars of its softened answer."""
+    truth = answers.labels[index]
+    name = html.escape(answers.classes[truth])
+    rows = "".join(
+        _bar(html.escape(each), probability, place == truth)
+        for place, (each, probability) in enumerate(
+            zip(answers.classes, softened(answers.logits[index], temperature).tolist(), strict=True)
+        )
+    )
+    return (
+        f'<div style="{_CARD}"><figure style="margin:0;text-align:center">'
+        f'<img src="{answers.pictures[index]}" alt="image, true class {name}" width="128">'
+        f'<figcaption style="color:{BLUE};font-weight:bold">true class: {name}</figcaption></figure>'
+        f'<div style="flex:1 1 16em"><div style="font-weight:bold">softmax(z/T) at T = {temperature:.2f}</div>'
+        f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table></div></div>'
+    )
+
+
+def _bar(name: str, probability: float, true: bool) -> str:
+    color, weight = (BLUE, "bold") if true else (GREY, "normal")
+    cell = f"padding:1px .5em;background:#fff;text-align:right;font-weight:{weight};white-space:nowrap"
+    return (
+        f'<tr><th scope="row" style="{cell}">{name}</th>'
+        '<td style="width:100%;padding:1px 0;background:#eee">'
+        f'<div style="width:{100 * probability:.3f}%;height:1em;background:{color}"></div></td>'
+        f'<td style="{cell}">{100 * probability:.1f} %</td></tr>'
+    )

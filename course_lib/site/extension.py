@@ -1,0 +1,51 @@
+"""The Sphinx side of the website: notebooks made fit for it while they are read, charts, and strict checks."""
+
+from typing import Any
+
+import nbformat
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from course_lib.site.notebook import for_website, problems
+
+_log = logging.getLogger(__name__)
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx. A warning from here stops the build, as any other does."""
+    # Jupyter Book sets this one for an extension that the site leaves out.
+    app.add_config_value("comments_config", {}, "html")
+    app.connect("config-inited", _add_vendored_files)
+    app.connect("source-read", _read_notebook)
+    app.connect("doctree-read", _require_alternative_texts)
+    app.connect("html-page-context", _load_charts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _add_vendored_files(app: Sphinx, config: Any) -> None:
+    # Here and not in _static: Jupyter Book would load every script of that folder on every page.
+    config.html_static_path.append("_vendor")
+
+
+def _read_notebook(app: Sphinx, docname: str, source: list[str]) -> None:
+    if not docname.startswith("notebooks/"):
+        return
+    notebook = nbformat.reads(source[0], as_version=4)
+    for number, problem in problems(notebook):
+        _log.warning("cell %d: %s", number, problem, location=docname)
+    source[0] = nbformat.writes(for_website(notebook))
+
+
+def _require_alternative_texts(app: Sphinx, doctree: nodes.document) -> None:
+    for image in doctree.findall(nodes.image):
+        if not image.get("alt", "").strip():
+            _log.warning("an image has no alternative text: %s", image.get("uri"), location=image)
+
+
+def _load_charts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    if 'class="course-chart"' in context.get("body", ""):
+        app.add_js_file("charts/bundle.js", loading_method="defer")
+        app.add_js_file("charts/charts.js", loading_method="defer")

@@ -1,0 +1,108 @@
+"""What the book's own pages state: numbers against PyTorch, code by running it, words by their form."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+from torch import nn
+
+from course_lib._torchvision import torchvision
+from course_lib.runner import list_notebooks
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+CHINESE = re.compile(r"[\u4e00-\u9fff]")
+
+
+def count(module):
+    return sum(parameter.numel() for parameter in module.parameters())
+
+
+def article():
+    return (BOOK / "article.md").read_text(encoding="utf-8")
+
+
+def table():
+    """{layer: (what the article states, what is computed)} from the page's table."""
+    rows = re.findall(r"^\| (\w+\d) \|[^|]*\| ([\d,]+) \| ([\d,]+) \|", article(), re.MULTILINE)
+    return {name: tuple(int(number.replace(",", "")) for number in numbers) for name, *numbers in rows}
+
+
+@pytest.mark.parametrize(
+    ("layer", "module"),
+    [
+        ("conv1", nn.Conv2d(3, 96, 11)),
+        ("conv2", nn.Conv2d(96, 256, 5)),
+        ("conv3", nn.Conv2d(256, 384, 3)),
+        ("conv4", nn.Conv2d(384, 384, 3)),
+        ("conv5", nn.Conv2d(384, 256, 3)),
+        ("fc7", nn.Linear(4608, 4096)),
+        ("fc8", nn.Conv2d(4096, 96, 1)),
+    ],
+)
+def test_the_tables_computed_column(layer, module):
+    assert table()[layer][1] == count(module)
+
+
+def test_what_the_table_says_happened():
+    stated = {layer: numbers[0] for layer, numbers in table().items()}
+    assert sum(stated.values()) == 105_623_648
+    assert stated["conv3"] == nn.Conv2d(256, 384, 3).weight.numel()
+    assert stated["conv5"] == nn.Conv2d(384, 256, 3).weight.numel()
+    assert stated["fc7"] == count(nn.Linear(25_088, 4096))
+    dense = next(m for m in torchvision.models.vgg16().modules() if isinstance(m, nn.Linear))
+    assert dense.in_features == 25_088
+    assert 27 * 27 * 256 == 186_624
+    for number in ("105,623,648", "25,088", "186,624"):
+        assert number in article()
+
+
+def test_alexnet_of_torchvision():
+    alexnet = torchvision.models.alexnet()
+    kinds = [type(module) for module in alexnet.modules()]
+    assert (kinds.count(nn.Conv2d), kinds.count(nn.Linear)) == (5, 3)
+    assert f"{count(alexnet):,}" in article()
+
+
+def test_the_librarys_page_runs(monkeypatch):
+    text = (BOOK / "library.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    assert len(blocks) == 3
+    code = "\n".join(blocks)
+    assert "steps=600" in code
+    names = {}
+    exec(compile(code.replace("steps=600", "steps=20"), "library.md", "exec"), names)
+    assert set(names["run"].history) >= {"hard", "bounded", "total"}
+
+
+def test_every_term_has_its_chinese_and_a_definition():
+    text = (BOOK / "glossary.md").read_text(encoding="utf-8")
+    body = text.split(":::{glossary}\n")[1].rstrip().removesuffix(":::")
+    entries = re.split(r"\n\n(?=\S)", body.strip())
+    assert len(entries) >= 30
+    for entry in entries:
+        term, _, definition = entry.partition("\n")
+        english, _, chinese = term.partition(" · ")
+        assert english, entry
+        assert CHINESE.search(chinese), entry
+        assert definition.startswith("  "), entry
+        assert definition.strip().endswith("."), entry
+
+
+def test_the_list_of_chapters_is_in_order_and_knows_every_notebook():
+    names = [
+        chapter["name"] for chapter in yaml.safe_load((BOOK / "chapters.yml").read_text(encoding="utf-8"))
+    ]
+    assert [name[:2] for name in names] == [f"{number:02}" for number in range(len(names))]
+    assert {path.stem for path in list_notebooks(BOOK.parent / "notebooks")} <= set(names)
+
+
+def test_mathjax_is_shipped_with_its_licence_and_fonts():
+    folder = BOOK / "_vendor" / "mathjax"
+    assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")
+    asked = set(
+        re.findall(r"MathJax_[A-Za-z0-9]+-?[A-Za-z]*(?=\.woff)", (folder / "tex-chtml.js").read_text())
+    )
+    shipped = {path.stem for path in folder.rglob("*.woff")}
+    assert shipped >= {name for name in asked if "%" not in name}
+    assert {"MathJax_Main-Regular", "MathJax_Math-Italic", "MathJax_AMS-Regular"} <= shipped
