@@ -48,13 +48,25 @@ def read_archive(
                 position = raw.tell() // 1024
                 advance(position - seen)
                 seen = position
+            _check_end(tar)
     except _DAMAGE as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0].rstrip(":")  # tarfile lists all it tried
+        reason = (
+            (str(error) or type(error).__name__).splitlines()[0].rstrip(":")
+        )  # tarfile lists all it tried
         raise CourseError(
             f"{path} cannot be read as an archive; it is truncated or damaged ({reason}): "
             "copy or download it again"
         ) from error
     return found
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """tarfile takes a damaged header, or the end of the file, for the end of the archive: that is a block of zeros."""
+    tar.fileobj.seek(tar.offset)
+    if tar.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+        raise tarfile.ReadError("it does not end as an archive does")
+    while tar.fileobj.read(2**20):  # to the end of the compressed stream, where its checksum stands
+        pass
 
 
 def _checked_name(member: tarfile.TarInfo, path: Path) -> PurePosixPath:

@@ -84,7 +84,10 @@ def compare(
         raise CourseError(
             f"candidate and baseline must be paired by seed, got {len(first)} and {len(second)} runs"
         )
-    gap = interval(first - second, confidence=confidence)
+    gaps = first - second
+    # Differences of rounding alone, such as 0.1 + 0.2 against 0.3, have no spread and would "beat" without a doubt.
+    gaps[np.isclose(first, second, rtol=1e-12, atol=0)] = 0
+    gap = interval(gaps, confidence=confidence)
     better, worse = (gap.low > 0, gap.high < 0) if higher_is_better else (gap.high < 0, gap.low > 0)
     verdict = "BEATS" if better else "WORSE" if worse else "NO DIFFERENCE"
     return Comparison(gap.mean, gap.low, gap.high, verdict, len(first))

@@ -116,7 +116,7 @@ def load_curve(
     """
     _check(model, example)
     for batch in batch_sizes:
-        if not isinstance(batch, int) or batch < 1:
+        if type(batch) is not int or batch < 1:  # True is an int, too
             raise CourseError(f"batch sizes must be integers of at least 1, got {batch!r}")
     with evaluating(model), torch.inference_mode():
         return [

@@ -5,6 +5,7 @@ import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, 
 # isort: split
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
@@ -44,13 +45,14 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
         float64, one value per leading index: (...).
 
     Raises:
-        CourseError: the numbers of examples differ, or there are none.
+        CourseError: the numbers of examples differ, there are none, a label is no class, or a logit is NaN.
     """
     if logits.ndim < 2 or labels.ndim != 1 or logits.shape[-2] != len(labels) or len(labels) == 0:
         raise CourseError(
             f"logits must have shape (..., N, C) and labels (N,) with N ≥ 1, "
             f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
+    _check_values(logits, labels)
     return (logits.argmax(dim=-1) == labels).double().mean(dim=-1)
 
 
@@ -62,6 +64,13 @@ def agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     Raises:
         CourseError: the shapes do not fit.
     """
+    if student_logits.ndim < 2 or student_logits.shape[-2:] != teacher_logits.shape:
+        raise CourseError(
+            f"student_logits must have shape (..., N, C) and teacher_logits (N, C), "
+            f"got {tuple(student_logits.shape)} and {tuple(teacher_logits.shape)}"
+        )
+    if teacher_logits.isnan().any():
+        raise CourseError("teacher_logits must be numbers, got NaN")
     return accuracy(student_logits, teacher_logits.argmax(dim=-1))
 
 
@@ -127,3 +136,12 @@ def _check_pair(logits: Tensor, labels: Tensor) -> None:
             f"logits must have shape (N, C) and labels (N,) with N ≥ 1, "
             f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
+    _check_values(logits, labels)
+
+
+def _check_values(logits: Tensor, labels: Tensor) -> None:
+    if logits.isnan().any():  # argmax would take NaN for the largest, and a broken network would score
+        raise CourseError("logits must be numbers, got NaN")
+    low, high = torch.aminmax(labels)
+    if low < 0 or high >= logits.shape[-1]:
+        raise CourseError(f"labels must lie between 0 and {logits.shape[-1] - 1}, got {low} to {high}")

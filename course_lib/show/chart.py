@@ -126,7 +126,7 @@ def _bars(answers: Answers) -> alt.LayerChart:
     color = alt.condition("datum.true", alt.value(BLUE), alt.value(GREY))
     return alt.layer(
         base.mark_bar(color=_TRACK).encode(x=alt.value(0), x2=alt.value(alt.expr(_BARS_END))),
-        # Named, so that whoever looks into the drawn chart finds the bars as "softened_marks".
+        # Named: in the drawn chart view.data("softened_0_marks") holds the bars; Altair numbers the names of layers.
         base.mark_bar().encode(x=x, color=color).properties(name="softened"),
         base.mark_text(align="right").encode(x=alt.value(alt.expr("width")), text="percent:N"),
     )

@@ -130,7 +130,7 @@ def heatmap(
         ax.figure.colorbar(image, ax=ax, shrink=0.8).outline.set_visible(False)
         return image
     for (row, column), value in np.ndenumerate(values):
-        ink = "white" if image.norm(value) > 0.55 else "black"
+        ink = "white" if image.norm(value) > 0.7 else "black"
         ax.text(column, row, fmt.format(value), ha="center", va="center", color=ink, fontsize=10)
     return image
 

@@ -31,7 +31,7 @@ def temperature_slider(
         CourseError: the arguments do not fit one another.
     """
     answers = answers_of(logits, images, classes, labels)
-    wide = {"style": {"description_width": "7em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
+    wide = {"style": {"description_width": "9em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
     temperature = widgets.FloatLogSlider(
         value=1.0,
         base=2,

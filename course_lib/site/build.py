@@ -11,6 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.site.stage import stage
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+_CELL = re.compile(r"(\.ipynb):(\d+)\d{4}\b")  # MyST-NB counts 10,000 lines for every cell
 _COMPLAINT = re.compile(r"\b(WARNING|ERROR|CRITICAL|SEVERE)\b|^\w*(Error|Exception)\b")
 _SHOWN = 20  # complaints in the message; the log has them all
 
@@ -57,6 +58,7 @@ def _run(source: Path, work: Path, log: Path) -> None:
         check=False,
     )
     text = _COLOUR.sub("", done.stdout).replace(f"{source}{os.sep}", "")
+    text = _CELL.sub(r"\1: cell \2", text)
     log.write_text(text, encoding="utf-8")
     if done.returncode == 0 and (work / "_build" / "html" / "index.html").is_file():
         return

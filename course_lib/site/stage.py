@@ -13,6 +13,12 @@ from course_lib.runner.find import list_notebooks
 from course_lib.site.notebook import alternative_text, chart_html, chart_of, promise, title
 
 _LEFT_OUT = ("_build", "*.pyc", "__pycache__")
+_TRY = """## Try it here
+
+A network's answer to a picture, divided by the temperature before softmax. Warm it up, and see which other classes
+the network had in mind.
+
+"""
 
 
 def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
@@ -73,13 +79,13 @@ def coming(chapters: list[dict[str, str]], read: dict[str, Any]) -> str:
 
 
 def _first_chart(read: dict[str, Any]) -> str:
-    """The course's first chart with a slider, so that the landing page can be played with."""
+    """The course's first temperature chart, so that the landing page can be played with."""
     for notebook in read.values():
         for cell in notebook.cells:
             for output in cell.get("outputs", []):
                 spec = chart_of(output)
-                if spec and any("bind" in parameter for parameter in spec.get("params", [])):
-                    return f"## Try it here\n\n{chart_html(spec, alternative_text(cell))}\n"
+                if spec and any(parameter["name"] == "T" for parameter in spec.get("params", [])):
+                    return _TRY + chart_html(spec, alternative_text(cell)) + "\n"
     return ""
 
 

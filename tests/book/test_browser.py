@@ -152,6 +152,15 @@ def test_slider_recomputes_softmax_at_every_temperature_by_keyboard(visit, small
     assert window.errors == []
 
 
+def test_on_a_phone_a_chart_is_narrower_but_its_letters_are_not_smaller(visit, small_site):
+    page = visit(small_site, width=390).open("notebooks/02_soft_targets.html")
+    drawn, shown = page.eval_on_selector(
+        ".course-chart svg", "svg => [svg.viewBox.baseVal.width, svg.getBoundingClientRect().width]"
+    )
+    assert shown <= 390
+    assert shown / drawn > 0.95
+
+
 def test_slider_follows_the_mouse(visit, small_site):
     chart = Chart(visit(small_site).open("notebooks/02_soft_targets.html"))
     box = chart.slider.bounding_box()

@@ -96,7 +96,7 @@ def test_a_damaged_cache_is_made_anew(make_tree, tmp_path, decoded, damage):
         torch.save({"images": places.Root(tree)}, path)
     else:
         stored = torch.load(path, weights_only=True)
-        torch.save(stored | {"images": stored["images"][1:]}, path)
+        torch.save(stored | {"images": stored["images"].view(-1, 3, 16, 64)}, path)
     assert torch.equal(pixels(load("cifar10", root=tree)), before)
     assert decoded == [tree.name] * 2
     load("cifar10", root=tree)

@@ -1,5 +1,7 @@
 """Examples keep image, label and position together, normalise by the train split, and refuse bad input."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -113,7 +115,7 @@ def test_which_class_gets_one_more_depends_on_the_seed():
 
 def test_a_smaller_subset_lies_within_a_larger_one():
     sets = [set(make(60).subset(n, 5).index.tolist()) for n in (3, 10, 11, 40, 60)]
-    assert all(small < large for small, large in zip(sets, sets[1:], strict=False))
+    assert all(small < large for small, large in pairwise(sets))
 
 
 def test_to_moves_every_tensor():

@@ -5,15 +5,16 @@ import os
 import pytest
 import torch
 
+from course_lib.data import load
+
 COPY = os.environ.get("COURSE_DATA")  # read before other tests' settings hide it
 
 pytestmark = pytest.mark.skipif(not COPY, reason="COURSE_DATA names no copy of CIFAR-10")
 
 
-def test_a_real_copy():
-    from course_lib.data import load
-
-    dataset = load("cifar10", root=COPY)
+def test_a_real_copy(monkeypatch):
+    monkeypatch.setenv("COURSE_DATA", COPY)
+    dataset = load("cifar10")
     parts = (dataset.train, dataset.validation, dataset.test)
     assert [len(part) for part in parts] == [45000, 5000, 10000]
     assert [part.labels.bincount().tolist() for part in parts] == [[4500] * 10, [500] * 10, [1000] * 10]

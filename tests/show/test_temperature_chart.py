@@ -22,7 +22,7 @@ FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run"
 )
-BARS = "() => window.view.data('softened_marks').map((bar) => bar.datum)"
+BARS = "() => window.view.data('softened_0_marks').map((bar) => bar.datum)"
 
 
 @pytest.fixture(scope="module")
@@ -102,7 +102,7 @@ def test_bars_percentages_and_temperature_are_drawn(draw):
         assert f"{100 * share:.1f} %" in words
     assert "T = 4.00" in words
     assert "true class: cat" in words
-    lengths = page.evaluate("() => window.view.data('softened_marks').map((bar) => bar.width)")
+    lengths = page.evaluate("() => window.view.data('softened_0_marks').map((bar) => bar.width)")
     torch.testing.assert_close(torch.tensor(lengths) / sum(lengths), expected.float())
 
 
