@@ -6,18 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
 
 LOGITS = torch.tensor(
     [[2.0, 0.5, -1.0], [0.0, 3.0, 1.0], [1.0, 1.5, 0.0], [-2.0, 0.0, 4.0]], dtype=torch.float64
 )
 LABELS = torch.tensor([0, 1, 0, 2])  # the third row is answered wrongly
-
-
-def named(got, mistakes: dict[str, Tensor | float], fallback: str, *, tolerance: float = 1e-5) -> str:
-    """The message of the first known mistake whose value was given, else the fallback."""
-    matches = (m for m, value in mistakes.items() if difference(got, value, tolerance=tolerance) is None)
-    return next(matches, fallback)
 
 
 # --- 00.1 ----------------------------------------------------------------------------------------------------------

@@ -6,8 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from course_lib.exercises.chapter_00 import named
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
 
 # --- 01.1 ----------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
 
 TEACHER = torch.tensor(
     [[6.0, 2.0, 1.0, -3.0], [0.5, 4.0, 3.5, 0.0], [-1.0, 0.0, 2.0, 5.0]], dtype=torch.float64
@@ -26,15 +26,6 @@ def probabilities(logits: Tensor, temperature: float) -> Tensor:
 def divergence(p: Tensor, q: Tensor) -> Tensor:
     """KL(p ‖ q) of each row."""
     return (p * (p / q).log()).sum(1)
-
-
-def same(got, expected) -> bool:
-    return difference(got, expected) is None
-
-
-def named(got, mistakes: dict[str, Tensor], fallback: str) -> str:
-    """The message of the first known mistake whose value was given, else the fallback."""
-    return next((message for message, value in mistakes.items() if same(got, value)), fallback)
 
 
 # --- 02.1 ----------------------------------------------------------------------------------------------------------

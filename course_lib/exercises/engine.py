@@ -178,6 +178,14 @@ def difference(got: Any, expected: torch.Tensor | float, *, tolerance: float = 1
     return f"at {place} it is {value[place].item():.6g}, not {wanted[place].item():.6g}"
 
 
+def named(
+    got: Any, mistakes: dict[str, torch.Tensor | float], fallback: str, *, tolerance: float = 1e-5
+) -> str:
+    """The message of the first known mistake whose value was given, else the fallback."""
+    matches = (m for m, value in mistakes.items() if difference(got, value, tolerance=tolerance) is None)
+    return next(matches, fallback)
+
+
 def find(exercise_id: str) -> Exercise:
     """The exercise of this id, "02.1" for the first one of chapter 02; raises CourseError where there is none."""
     number = re.fullmatch(r"(\d\d)\.\d+", exercise_id) if isinstance(exercise_id, str) else None

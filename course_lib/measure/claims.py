@@ -3,7 +3,7 @@
 import html
 import os
 
-MIME = "application/vnd.course.claim+json"
+from course_lib.mime import CLAIM
 
 
 class ClaimError(AssertionError):
@@ -32,7 +32,7 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
         from IPython.display import display
 
         data = {"sentence": sentence, "holds": holds, "evidence": evidence}
-        display({"text/plain": plain, "text/html": _card(sentence, holds, evidence), MIME: data}, raw=True)
+        display({"text/plain": plain, "text/html": _card(sentence, holds, evidence), CLAIM: data}, raw=True)
     else:
         print(plain)
     if not holds and os.environ.get("COURSE_CLAIMS") == "strict":

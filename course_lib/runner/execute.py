@@ -12,12 +12,11 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from course_lib.mime import CLAIM
 from course_lib.runner.clean import normalise
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MemoryMeter, kernel_manager, stop
 
-# As course_lib.measure.claims says; not imported, because that would load PyTorch into the runner.
-CLAIM = "application/vnd.course.claim+json"
 _WIDGETS = "application/vnd.jupyter.widget-state+json"
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 

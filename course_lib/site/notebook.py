@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from course_lib.mime import CLAIM
 from course_lib.runner.clean import normalise
 
 _CHART = re.compile(r"application/vnd\.vegalite\.v\d+(\.\d+)*\+json")
@@ -24,8 +25,8 @@ def for_website(notebook: Any) -> Any:
     normalise(notebook)
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            spec = chart_of(output)
-            if spec:
+            output.get("data", {}).pop(CLAIM, None)  # the claim's HTML stays, and myst-nb knows no such kind
+            if spec := chart_of(output):
                 output.data = {"text/html": chart_html(spec, alternative_text(cell))}
     return notebook
 

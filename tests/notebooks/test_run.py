@@ -23,8 +23,8 @@ THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
 
 # Another small value for each parameter of each notebook.
 OTHER = {
-    "00": {"seed": 1},
-    "01": {"seed": 1},
+    "00": {"seed": 1, "labels": 200},
+    "01": {"seed": 1, "steps": 60, "patience_ms": 1.0},
     "02": {"seed": 1, "temperature": 8.0, "lam": 0.5},
 }
 
