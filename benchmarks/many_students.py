@@ -2,7 +2,7 @@
 
 import torch
 
-from benchmarks.timing import ratio, take_turns
+from benchmarks.timing import ratio, take_turns, timed
 from course_lib.data import load
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import Recipe, cache_teacher, fit, fit_many, soft_targets
@@ -18,19 +18,17 @@ def measure(rounds: int = 5) -> list[dict]:
     torch.manual_seed(0)
     train = load("digits").train
     cache = cache_teacher(cnn_teacher(), train)
-    recipe, objective, timed = Recipe(steps=STEPS), soft_targets(), 4
-    seconds = take_turns(
-        {
-            "alone": lambda: [
-                fit(small_mlp, objective, train, recipe, seed=s, teacher=cache) for s in range(timed)
-            ],
-            "at once": lambda: fit_many(
-                small_mlp, objective, train, recipe, seeds=range(STUDENTS), teacher=cache
-            ),
-        },
-        rounds,
-    )
-    alone = [STUDENTS / timed * value for value in seconds["alone"]]
+    recipe, few = Recipe(steps=STEPS), 4
+
+    def one_by_one() -> None:
+        for seed in range(few):
+            fit(small_mlp, soft_targets(), train, recipe, seed=seed, teacher=cache)
+
+    def at_once() -> None:
+        fit_many(small_mlp, soft_targets(), train, recipe, seeds=range(STUDENTS), teacher=cache)
+
+    seconds = take_turns({"alone": lambda: timed(one_by_one), "at once": lambda: timed(at_once)}, rounds)
+    alone = [STUDENTS / few * value for value in seconds["alone"]]
     return [
         {
             "what": f"{STUDENTS} students one after another ÷ all at once",

@@ -15,16 +15,19 @@ class Ratio:
     high: float
 
 
-def take_turns(contestants: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every contestant in every round, after one round that is thrown away to warm up."""
-    seconds: dict[str, list[float]] = {name: [] for name in contestants}
-    for turn in range(rounds + 1):
-        for name, run in contestants.items():
-            start = time.perf_counter()
-            run()
-            if turn:
-                seconds[name].append(time.perf_counter() - start)
-    return seconds
+def timed(work: Callable[[], object]) -> float:
+    """Wall-clock seconds of ``work``."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def take_turns(contestants: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """The seconds that every contestant says it took, in every round after a first one to warm up."""
+    for run in contestants.values():
+        run()
+    turns = [{name: run() for name, run in contestants.items()} for _ in range(rounds)]
+    return {name: [turn[name] for turn in turns] for name in contestants}
 
 
 def ratio(over: list[float], under: list[float]) -> Ratio:

@@ -110,7 +110,7 @@ def fit(
         CourseError: input that cannot be trained on, said before the first step.
         TrainingDiverged: a loss is NaN or infinite.
     """
-    fabric = fabric or _fabric_for(examples)
+    fabric = _one_process(fabric) if fabric else _fabric_for(examples)
     examples = examples.to(fabric.device)
     with _seeded(seed):
         network = build_model()
@@ -159,7 +159,7 @@ def fit_many(
     if not seeds:
         raise CourseError("seeds must hold one integer per student, got none")
     together, own = pool(examples, len(seeds))
-    fabric = fabric or _fabric_for(together)
+    fabric = _one_process(fabric) if fabric else _fabric_for(together)
     together, own = together.to(fabric.device), own.to(fabric.device)
     networks = []
     for seed in seeds:
@@ -188,8 +188,7 @@ def fit_many(
         # The gradient of the sum, with respect to one student's weights, is that of the student's own loss.
         return totals.sum(), record  # (), (terms + 1, students)
 
-    orders = [batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds]
-    order = _stacked_order(orders, own)
+    order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
     history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, tuple(seeds), progress)
     weights = {name: value.detach() for name, value in parameters.items()}
     return Runs(skeleton.eval(), weights, history, seconds, tuple(seeds))
@@ -235,9 +234,10 @@ def _check_finite(record: Tensor, done: int, names: Sequence[str], seeds: Sequen
 def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
     """Batches for all students, (students, B): each student's positions, turned into rows of the common set."""
     while True:
-        epochs = [next(order) for order in orders]
-        for batches in zip(*epochs, strict=True):
-            yield own.gather(1, torch.stack(batches).to(own.device))
+        epochs = [torch.stack(next(order)) for order in orders]  # each (batches, B)
+        positions = torch.stack(epochs).to(own.device)  # (students, batches, B)
+        rows = own.gather(1, positions.flatten(1)).view_as(positions)
+        yield from rows.unbind(dim=1)
 
 
 def _refuse_coupled(model: nn.Module) -> None:
@@ -251,6 +251,12 @@ def _refuse_coupled(model: nn.Module) -> None:
                 f"build_model makes a network with a {kind} layer ({name!r}), which cannot be trained in a stack; "
                 "train such students one at a time with fit"
             )
+
+
+def _one_process(fabric: Fabric) -> Fabric:
+    if fabric.world_size > 1:
+        raise CourseError(f"fabric must have one process, got {fabric.world_size}")
+    return fabric
 
 
 def _fabric_for(examples: Examples) -> Fabric:

@@ -395,3 +395,21 @@ def test_epochs_are_shuffled_and_differently_each_time():
     other = torch.cat(next(batch_order(100, 10, seed=1)))
     for one, another in ((first, torch.arange(100)), (first, second), (first, other)):
         assert not torch.equal(one, another)
+
+
+def test_a_given_fabric_decides_precision_and_must_have_one_process(train):
+    from types import SimpleNamespace
+
+    from lightning_fabric import Fabric
+
+    half = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
+    for run in (
+        fit(small_mlp, hard_labels(), train, SHORT, fabric=half),
+        fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0], fabric=half),
+    ):
+        full = fit(small_mlp, hard_labels(), train, SHORT).history["total"]
+        losses = run.history["total"].reshape(-1)
+        assert np.allclose(losses, full, rtol=0.05)
+        assert not np.allclose(losses, full, rtol=1e-5)
+    with pytest.raises(CourseError, match="fabric must have one process, got 2"):
+        fit(small_mlp, hard_labels(), train, SHORT, fabric=SimpleNamespace(world_size=2))
