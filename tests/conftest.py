@@ -1,4 +1,6 @@
-"""What all tests share: settings that keep them deterministic, and a maker of tiny notebooks."""
+"""What all tests share: settings that keep them deterministic, a browser, and a maker of tiny notebooks."""
+
+import shutil
 
 import nbformat
 import pytest
@@ -9,6 +11,26 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 settings.register_profile("course", deadline=None, derandomize=True)
 settings.load_profile("course")
 torch.set_num_threads(1)  # tensors in tests are tiny, and sums do not depend on the machine's cores
+
+
+CHROMIUM_FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
+    "--no-first-run"
+)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """The one browser of the session: Playwright can be started only once in a thread."""
+    executable = shutil.which("chromium")
+    if executable is None:
+        pytest.skip("no chromium on this machine; install the package chromium for the tests in a browser")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS.split())
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

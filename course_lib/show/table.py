@@ -32,7 +32,7 @@ class ComparisonTable:
         def cells(row: tuple[str, ...], tag: str) -> str:
             sides = ("left", "right", "right", "right", "left")
             return "".join(
-                f'<{tag} style="text-align:{side};padding:.25em .8em">{content}</{tag}>'
+                f'<{tag} style="text-align:{side};padding:.25em .8em;white-space:nowrap">{content}</{tag}>'
                 for content, side in zip(row, sides, strict=True)
             )
 

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import shutil
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,10 +14,6 @@ from course_lib import site
 from course_lib.runner import list_notebooks
 
 ROOT = Path(__file__).resolve().parents[2]
-_FLAGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
-    "--no-first-run"
-)
 
 
 @dataclass(frozen=True)
@@ -69,19 +64,6 @@ def course_site(tmp_path_factory, request):
     with _serve(html) as server:
         yield Site(html, notebooks, f"http://127.0.0.1:{server.server_address[1]}/")
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def chromium():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on this machine; install the package chromium for the tests in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=_FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import functools
 import json
 import re
-import shutil
 
 import pytest
 import torch
@@ -18,29 +17,12 @@ LOGITS = torch.tensor([[6.0, 2.5, -1.0, 3.0], [-1e4, 1e4, 9990.0, 9996.0], [0.0,
 IMAGES = torch.arange(3 * 64).reshape(3, 1, 8, 8).to(torch.uint8)
 LABELS = torch.tensor([0, 1, 3])
 PHONE = 340
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
-    "--no-first-run"
-)
 BARS = "() => window.view.data('softened_0_marks').map((bar) => bar.datum)"
 
 
 @pytest.fixture(scope="module")
 def chart():
     return show.temperature_chart(LOGITS, IMAGES, CLASSES, LABELS)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    executable = shutil.which("chromium")
-    if executable is None:
-        pytest.skip("no chromium on this machine; install the package chromium for the tests in a browser")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS.split())
-        yield browser
-        browser.close()
 
 
 @functools.cache
