@@ -297,7 +297,7 @@ EXERCISES = (
     ),
     Exercise(
         id="02.5",
-        title="Read the interval",
+        title="The interval of the mean difference",
         check=check_interval,
         hint="Take the differences seed by seed, then mean ± t · sd/√n with t = stats.t.ppf(0.975, n − 1).",
         solution=interval_of_difference,
