@@ -14,7 +14,9 @@ def save_atomically(path: Path, content: object) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             torch.save(content, file)
-        Path(temporary).chmod(0o644)  # mkstemp's files are for their owner only
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are for their owner only
         Path(temporary).replace(path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)

@@ -18,7 +18,8 @@ def soft_target_loss(student_logits: Tensor, teacher_logits: Tensor, temperature
 
     Returns:
         A scalar ≥ 0 in nats (times T²): sum over classes, mean over examples. Zero exactly where the two
-        softened distributions agree.
+        softened distributions agree. T² also magnifies rounding: in float32 the value is good to about 3 digits
+        at T = 100 and to none beyond T = 10,000; pass float64 logits there.
 
     Raises:
         CourseError: a shape or type does not fit, or T is not a finite number above 0.

@@ -3,6 +3,7 @@
 import html
 import os
 
+from course_lib.errors import CourseError
 from course_lib.mime import CLAIM
 
 
@@ -24,8 +25,14 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
 
     Raises:
         ClaimError: it does not hold, under ``COURSE_CLAIMS=strict``.
+        CourseError: ``holds`` is not a truth value (a Comparison is none; compare its verdict).
     """
-    holds = bool(holds)
+    if not isinstance(holds, bool):
+        # A Comparison, a non-empty string or NaN would all pass for true.
+        scalar = getattr(holds, "ndim", None) == 0 and str(getattr(holds, "dtype", "")).endswith("bool")
+        if not scalar:
+            raise CourseError(f"holds must be True or False, got {holds!r}")
+        holds = bool(holds)
     verdict = "HOLDS" if holds else "DOES NOT HOLD"
     plain = f"{verdict}: {sentence}" + (f" ({evidence})" if evidence else "")
     if _in_ipython():

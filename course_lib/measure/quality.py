@@ -1,4 +1,7 @@
-"""How good a network's answers are: accuracy, agreement with the teacher, calibration, confusion."""
+"""How good a network's answers are: accuracy, agreement with the teacher, calibration, confusion.
+
+Logits and labels may lie on different devices: everything is computed on the CPU, in float64 where it matters.
+"""
 
 import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, which must be mended before
 
@@ -52,6 +55,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
             f"logits must have shape (..., N, C) and labels (N,) with N ≥ 1, "
             f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
+    logits, labels = logits.detach().cpu(), labels.cpu()
     _check_values(logits, labels)
     return (logits.argmax(dim=-1) == labels).double().mean(dim=-1)
 
@@ -90,6 +94,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
     Raises:
         CourseError: shapes do not fit, or fewer than one bin.
     """
+    logits, labels = logits.detach().cpu(), labels.cpu()
     _check_pair(logits, labels)
     if not isinstance(bins, int) or bins < 1:
         raise CourseError(f"bins must be an integer of at least 1, got {bins!r}")
@@ -108,6 +113,7 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         CourseError: logits are not (N, C), or labels not (N,).
     """
+    logits, labels = logits.detach().cpu(), labels.cpu()
     _check_pair(logits, labels)
     return multiclass_confusion_matrix(logits.argmax(dim=-1), labels, num_classes=logits.shape[-1])
 
@@ -120,7 +126,7 @@ def evaluate(model: nn.Module, examples: Examples, teacher_logits: Tensor | None
         examples: labelled examples.
         teacher_logits: the teacher's logits for the same examples, (N, C), for the agreement.
     """
-    logits, labels = logits_of(model, examples), examples.labels
+    logits, labels = logits_of(model, examples).cpu(), examples.labels.cpu()
     return Scores(
         loss=float(hard_label_loss(logits, labels)),
         accuracy=float(accuracy(logits, labels)),

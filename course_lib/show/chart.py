@@ -92,7 +92,9 @@ def _parameters(answers: Answers) -> list[alt.Parameter]:
     names = [answers.name(index) for index in indices]
     return [
         alt.param(
-            name="log2_T", value=0, bind=alt.binding_range(min=LOWEST, max=HIGHEST, step=STEP, name="temperature, log₂ T ")
+            name="log2_T",
+            value=0,
+            bind=alt.binding_range(min=LOWEST, max=HIGHEST, step=STEP, name="temperature, log₂ T "),
         ),
         alt.param(
             name="image", value=0, bind=alt.binding_select(options=indices, labels=names, name="image ")

@@ -13,7 +13,7 @@ from course_lib.files import save_atomically
 from course_lib.models import evaluating
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TeacherCache:
     """A teacher's logits for every example of a set, found by the example, never by its place in a batch.
 
@@ -68,7 +68,8 @@ def cache_teacher(
         teacher: network whose logits for an example depend on that example alone.
         examples: all examples that will be asked for; subsets of them are found too.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
-            teacher, or the same with other weights, has another key, so a stale cache is never read.
+            teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
+            shows when the teacher is asked again about a few examples; the file is then made anew.
         batch_size: examples per forward pass.
 
     Returns:
@@ -77,11 +78,17 @@ def cache_teacher(
     Raises:
         CourseError: the teacher does not return (N, C) finite logits, or a kept file is damaged.
     """
+    if not len(examples):
+        raise CourseError("examples must hold at least one example, got none")
+    if not isinstance(teacher, nn.Module):
+        raise CourseError(f"teacher must be a torch.nn.Module, got {type(teacher).__name__}")
     marks = fingerprints(examples)
     key = _key(teacher, examples, marks)
     path = Path(directory) / f"teacher-{key[:24]}.pt" if directory else None
     if path and path.exists():
-        return _read(path, key)
+        cache = _read(path, key)
+        if _answers_alike(teacher, examples, cache):
+            return cache
     order = examples.index.cpu().argsort()
     logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()[order]
     cache = TeacherCache(key, examples.index.cpu()[order], marks[order], logits)
@@ -92,14 +99,29 @@ def cache_teacher(
 
 def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
     """Logits of a network for all examples, (N, C) float32, in eval mode; the mode is restored afterwards."""
-    device = next((parameter.device for parameter in teacher.parameters()), examples.images.device)
+    some = next(teacher.parameters(), torch.empty(0, device=examples.images.device))
     with evaluating(teacher), torch.no_grad():
         rows = torch.arange(len(examples)).split(batch_size)
-        logits = torch.cat([teacher(examples.batch(part).to(device)).float() for part in rows])
-    if logits.ndim != 2 or not torch.isfinite(logits).all():
-        what = f"shape {tuple(logits.shape)}" if logits.ndim != 2 else "NaN or infinite values"
-        raise CourseError(f"teacher must return finite logits of shape (N, C), got {what}")
+        inputs = (examples.batch(part).to(some.device, some.dtype) for part in rows)
+        logits = torch.cat([_logits(teacher, each).float() for each in inputs])
+    if logits.ndim != 2 or len(logits) != len(examples) or not torch.isfinite(logits).all():
+        what = "NaN or infinite values" if logits.ndim == 2 else f"shape {tuple(logits.shape)}"
+        raise CourseError(f"the network must return finite logits of shape (N, C), got {what}")
     return logits
+
+
+def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
+    logits = network(inputs)
+    if not isinstance(logits, Tensor):
+        raise CourseError(f"the network must return one tensor of logits, got {type(logits).__name__}")
+    return logits
+
+
+def _answers_alike(teacher: nn.Module, examples: Examples, cache: TeacherCache, number: int = 32) -> bool:
+    """Whether the teacher still says about a few examples what the cache says, but for rounding on another device."""
+    few = examples.take(torch.arange(min(number, len(examples)), device=examples.images.device))
+    kept, now = cache.lookup(few).cpu(), teacher_logits(teacher, few).cpu()
+    return kept.shape == now.shape and bool((kept - now).abs().max() <= 1e-2 * kept.abs().max())
 
 
 def _key(teacher: nn.Module, examples: Examples, marks: Tensor) -> str:

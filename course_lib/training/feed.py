@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from course_lib.data import Examples
 from course_lib.errors import CourseError
 from course_lib.models import evaluating
-from course_lib.training.cache import TeacherCache, cache_teacher
+from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
 from course_lib.training.objective import Objective
 
 
@@ -31,9 +31,8 @@ class Feed:
         self.examples, self.needs, self.teacher_logits = examples, objective.needs, None
         if "teacher_logits" in self.needs:
             if teacher is None:
-                raise CourseError(
-                    f"teacher must be given for the terms {', '.join(objective.names)}, got None"
-                )
+                asking = ", ".join(term.name for term in objective.terms if "teacher_logits" in term.needs)
+                raise CourseError(f"teacher must be given for the term {asking}, got None")
             cache = teacher if isinstance(teacher, TeacherCache) else cache_teacher(teacher, examples)
             self.teacher_logits = cache.lookup(examples)
 
@@ -54,13 +53,15 @@ class Feed:
         supplied = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
         with evaluating(model):
             logits = model(supplied["inputs"])
-        if logits.ndim != 2:
+        if not isinstance(logits, Tensor) or logits.ndim != 2:
+            came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
+            raise CourseError(f"build_model must make a network with logits (N, C), got {came}")
+        low, high = (int(value) for value in self.examples.labels.aminmax())
+        if low < 0 or high >= logits.shape[1]:
+            wrong = low if low < 0 else high
             raise CourseError(
-                f"build_model must make a network with logits (N, C), got {tuple(logits.shape)}"
+                f"labels must be from 0 to below the model's {logits.shape[1]} classes, got {wrong}"
             )
-        highest = int(self.examples.labels.max())
-        if highest >= logits.shape[1]:
-            raise CourseError(f"labels must be below the model's {logits.shape[1]} classes, got {highest}")
         knobs = objective.knobs(students)
         settings = {tuple(float(value[s]) for value in knobs.values()) for s in range(students)}
         for values in settings:
@@ -93,7 +94,9 @@ def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Exampl
     same_scale = all(
         torch.equal(each.mean, first.mean) and torch.equal(each.std, first.std) for each in examples
     )
-    if not same_scale or not torch.equal(labels[source][rows.flatten()], labels):
+    marks = torch.cat([fingerprints(each) for each in examples]).to(source.device)
+    same_images = all(torch.equal(each[source][rows.flatten()], each) for each in (labels, marks))
+    if not same_scale or not same_images:
         raise CourseError(
             "examples must all be subsets of one data set, got sets that disagree about an example"
         )

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -29,7 +29,7 @@ class TrainingDiverged(CourseError):
     """A loss became NaN or infinite; the message names the first step, the term and the seed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One trained student.
 
@@ -46,7 +46,7 @@ class Run:
     seed: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Runs:
     """Many students, trained at once.
 
@@ -79,7 +79,9 @@ class Runs:
     def model(self, student: int) -> nn.Module:
         """A network of its own with the weights of one student."""
         model = copy.deepcopy(self.skeleton)
-        model.load_state_dict({name: value[student] for name, value in self.parameters.items()})
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                parameter.copy_(self.parameters[name][student])
         return model.eval()
 
 
@@ -112,8 +114,10 @@ def fit(
     """
     fabric = _one_process(fabric) if fabric else _fabric_for(examples)
     examples = examples.to(fabric.device)
+    if different := [name for term in objective.terms for name in term.knobs()]:
+        raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
     with _seeded(seed):
-        network = build_model()
+        network = _learning(build_model())
         feed = Feed(objective, examples, teacher)
         model, optimizer = fabric.setup(network, recipe.make_optimizer(network.parameters()))
         feed.rehearse(model, objective)
@@ -123,9 +127,10 @@ def fit(
             supplied = feed(rows)
             return objective({**supplied, "student_logits": model(supplied["inputs"])})
 
-        batches = chain.from_iterable(batch_order(len(examples), recipe.batch_size, seed))
-        order = (batch.to(fabric.device) for batch in batches)
+        epochs = batch_order(len(examples), recipe.batch_size, seed)
+        order = chain.from_iterable(torch.stack(epoch).to(fabric.device).unbind(0) for epoch in epochs)
         history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, (seed,), progress)
+    _check_weights(network.parameters(), seed)
     return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
 
 
@@ -156,6 +161,7 @@ def fit_many(
             what they are when trained alone.
         TrainingDiverged: a loss of a student is NaN or infinite.
     """
+    seeds = tuple(seeds)
     if not seeds:
         raise CourseError("seeds must hold one integer per student, got none")
     together, own = pool(examples, len(seeds))
@@ -164,17 +170,19 @@ def fit_many(
     networks = []
     for seed in seeds:
         with _seeded(seed):
-            networks.append(build_model())
+            networks.append(_learning(build_model()))
     _refuse_coupled(networks[0])
     skeleton = networks[0].to(fabric.device)
     parameters = {
         name: value.to(fabric.device).detach() for name, value in stack_module_state(networks)[0].items()
     }
-    parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+    learned = [name for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
+    parameters = {name: value.requires_grad_(name in learned) for name, value in parameters.items()}
     feed = Feed(objective, together, teacher)
     feed.rehearse(skeleton, objective, len(seeds))
+    skeleton.train()
     knobs = {name: value.to(fabric.device) for name, value in objective.knobs(len(seeds)).items()}
-    optimizer = fabric.setup_optimizers(recipe.make_optimizer(parameters.values()))
+    optimizer = fabric.setup_optimizers(recipe.make_optimizer(parameters[name] for name in learned))
 
     def one(weights, settings, supplied):
         logits = functional_call(skeleton, weights, (supplied["inputs"],))
@@ -189,9 +197,11 @@ def fit_many(
         return totals.sum(), record  # (), (terms + 1, students)
 
     order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
-    history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, tuple(seeds), progress)
+    history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress)
     weights = {name: value.detach() for name, value in parameters.items()}
-    return Runs(skeleton.eval(), weights, history, seconds, tuple(seeds))
+    for student, seed in enumerate(seeds):
+        _check_weights((value[student] for value in weights.values()), seed)
+    return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
 def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress):
@@ -231,6 +241,12 @@ def _check_finite(record: Tensor, done: int, names: Sequence[str], seeds: Sequen
     )
 
 
+def _check_weights(weights: Iterable[Tensor], seed: int) -> None:
+    """What the last step did shows in no loss any more."""
+    if not all(torch.isfinite(value).all() for value in weights):
+        raise TrainingDiverged(f"a weight became NaN or infinite in the last step (seed {seed}): lower lr")
+
+
 def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
     """Batches for all students, (students, B): each student's positions, turned into rows of the common set."""
     while True:
@@ -240,8 +256,20 @@ def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
         yield from rows.unbind(dim=1)
 
 
+def _learning(network: nn.Module) -> nn.Module:
+    if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
+        raise CourseError(
+            f"build_model must make a network with weights to learn, got {type(network).__name__}"
+        )
+    return network
+
+
 def _refuse_coupled(model: nn.Module) -> None:
-    """Batch norm updates buffers and dropout draws random numbers: neither would equal training alone."""
+    """Batch norm updates buffers, dropout draws random numbers, shared weights would be stacked once and used twice."""
+    if len(list(model.parameters())) < sum(1 for _ in model.named_parameters(remove_duplicate=False)):
+        raise CourseError(
+            "build_model makes a network whose layers share weights; train such students with fit"
+        )
     for name, module in model.named_modules():
         kind = type(module).__name__
         if any(True for _ in module.buffers(recurse=False)) or (
@@ -268,8 +296,8 @@ def _fabric_for(examples: Examples) -> Fabric:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draw from the seed inside, and leave the global random state as it was."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
-        raise CourseError(f"seed must be a whole number of at least 0, got {seed!r}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
+        raise CourseError(f"seed must be a whole number from 0 to 2⁶³ − 1, got {seed!r}")
     with torch.random.fork_rng():
-        torch.manual_seed(seed)
+        torch.manual_seed(int(seed))
         yield

@@ -69,6 +69,9 @@ class Term:
         """The loss, unweighted and weighted, both scalars."""
         settings = {key: knobs.get(f"{self.name}.{key}", value) for key, value in self.settings.items()}
         value = self.loss(**{key: supplied[key] for key in self.needs}, **settings)
+        if not isinstance(value, Tensor) or value.ndim:
+            came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise CourseError(f"the loss of term {self.name!r} must return a scalar tensor, got {came}")
         return value, knobs.get(f"{self.name}.weight", self.weight) * value
 
 

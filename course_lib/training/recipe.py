@@ -75,7 +75,7 @@ def batch_order(examples: int, batch_size: int, seed: int):
     The last, smaller batch of an epoch is left out so that all batches weigh the same; the next shuffle brings
     its examples back. The order depends on the seed alone, not on the global random state.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     size = min(batch_size, examples)
     while True:
         order = torch.randperm(examples, generator=generator)

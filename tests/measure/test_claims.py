@@ -3,8 +3,11 @@
 import html.parser
 import sys
 
+import numpy as np
 import pytest
+import torch
 
+from course_lib.errors import CourseError
 from course_lib.measure import ClaimError, claim
 
 MIME = "application/vnd.course.claim+json"
@@ -106,3 +109,15 @@ def test_without_ipython_the_claim_is_printed(monkeypatch, capsys):
 def test_in_a_plain_script_that_has_ipython_the_claim_is_printed_as_a_sentence(capsys):
     claim("Two is two.", True)
     assert capsys.readouterr().out == "HOLDS: Two is two.\n"
+
+
+@pytest.mark.parametrize("holds", ["False", float("nan"), 1, None, [True]])
+def test_only_a_truth_value_can_hold(holds):
+    with pytest.raises(CourseError, match="holds must be True or False, got"):
+        claim("The sentence.", holds)
+
+
+def test_truth_values_of_numpy_and_torch_are_taken(capsys):
+    for value in (np.bool_(True), torch.tensor(True), True):
+        claim("The sentence.", value)
+    assert capsys.readouterr().out.count("HOLDS: The sentence.") == 3
