@@ -101,7 +101,7 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
         return _not_answered(exercise)
     except _Crashed as crash:
         return Verdict(State.WRONG, f"Your answer stopped with {_describe(crash.__cause__)}")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         return Verdict(State.WRONG, f"The check cannot use your answer: {_describe(error)}")
     return (
         Verdict(State.RIGHT, f"{exercise.title}: right.")
@@ -129,7 +129,7 @@ def _guarded(answer: Any) -> Any:
             )
         except NotImplementedError as error:
             raise _NotAnswered from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # exit() is a way to crash too
             raise _Crashed from error
         if result is None or result is Ellipsis:
             raise _NotAnswered
@@ -162,7 +162,7 @@ def difference(got: Any, expected: torch.Tensor | float, *, tolerance: float = 1
     ``tolerance`` is relative to the largest expected magnitude. The shape must be equal too, and no value NaN.
     """
     wanted = torch.as_tensor(expected, dtype=torch.float64)
-    if not isinstance(got, torch.Tensor | float | int):
+    if not isinstance(got, torch.Tensor | float | int) or isinstance(got, bool):
         return f"it is a {type(got).__name__}, not a tensor"
     value = torch.as_tensor(got, dtype=torch.float64).detach()
     if value.shape != wanted.shape:

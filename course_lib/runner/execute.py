@@ -114,9 +114,9 @@ def run_notebook(
             coalesce_streams=True,
         )
     except PapermillExecutionError as error:
-        result.failure = _cell_failure(error, bool(plan.changed), source)
+        result.failure = _cell_failure(error, _in_source(error.cell_index, plan, source))
     except DeadKernelError:
-        result.failure = _dead_kernel(begun["index"], output)
+        result.failure = _dead_kernel(begun["index"], _in_source(begun["index"], plan, source), output)
     except RuntimeError as error:  # the kernel did not start
         result.failure = Failure(0, "", str(error))
     finally:
@@ -127,22 +127,25 @@ def run_notebook(
     return result
 
 
-def _cell_failure(error: PapermillExecutionError, injected: bool, source: Any) -> Failure:
-    position = error.cell_index + 1
+def _in_source(index: int, plan: Plan, source: Any) -> int:
+    """Number, from 1, of the source's cell that is executed as number ``index``, from 0."""
+    position = index + 1
     parameters = next(
         (i for i, cell in enumerate(source.cells, 1) if "parameters" in cell.metadata.get("tags", [])), 0
     )
-    if injected and position > parameters:
-        position -= 1  # the injected cell is not in the source
+    return position - 1 if plan.changed and position > parameters else position  # one cell was injected
+
+
+def _cell_failure(error: PapermillExecutionError, position: int) -> Failure:
     return Failure(
         position, first_line(error.source), f"{error.ename}: {error.evalue}", plain(error.traceback)
     )
 
 
-def _dead_kernel(index: int, output: Path) -> Failure:
+def _dead_kernel(index: int, position: int, output: Path) -> Failure:
     cell = nbformat.read(output, as_version=4).cells[index]
     reason = "The kernel died while it ran this cell; the most frequent cause is too little memory."
-    return Failure(index + 1, first_line(cell.source), reason)
+    return Failure(position, first_line(cell.source), reason)
 
 
 def _read_outcome(result: Result) -> None:

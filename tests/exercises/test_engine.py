@@ -111,7 +111,18 @@ def test_an_answer_that_crashes_is_told_with_the_error_and_the_learners_own_line
 
 
 @pytest.mark.parametrize(
-    "answer", [5, "text", print, int, object(), torch.nn.Linear(2, 2), lambda: 1, lambda values: "x"]
+    "answer",
+    [
+        5,
+        "text",
+        print,
+        int,
+        object(),
+        torch.nn.Linear(2, 2),
+        lambda: 1,
+        lambda values: "x",
+        lambda values: exit(),
+    ],
 )
 def test_no_answer_makes_the_judge_raise(answer):
     assert judge(DOUBLE, answer).state is not State.RIGHT

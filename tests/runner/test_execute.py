@@ -86,8 +86,9 @@ def test_a_widget_that_works_is_no_failure(run):
     assert result.ok
 
 
-def test_a_kernel_that_dies_is_a_failure_of_its_cell(run):
-    result = run("print('before')", "import os; os._exit(1)")
+@pytest.mark.parametrize("changed", [None, {"seed": 2}])
+def test_a_kernel_that_dies_is_a_failure_of_its_cell(run, changed):
+    result = run("print('before')", "import os; os._exit(1)", changed=changed)
     assert result.failure.cell == 4
     assert "kernel died" in result.failure.error
 
