@@ -1,5 +1,9 @@
-"""The one error type that callers need to know: bad input, said in one clear sentence."""
+"""Errors that tell the user, in one sentence, what to change."""
 
 
 class CourseError(ValueError):
-    """Input that cannot be used; the message names the argument, what came and what was expected."""
+    """Bad input: the message names what was given, what came and what was expected."""
+
+
+class NotFinite(CourseError):
+    """NaN or infinity where a number was needed; during training the loop adds step and seed."""

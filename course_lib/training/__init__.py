@@ -2,22 +2,56 @@
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.loop import Run, Runs, TrainingDiverged, fit, fit_many
-from course_lib.training.objective import Objective, PerStudent, Term, hard_labels, soft_targets
+from course_lib.training.methods import (
+    gradient,
+    gradient_matching,
+    gradient_penalty,
+    hard_labels,
+    logits,
+    soft_targets,
+)
+from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.recipe import Recipe
+from course_lib.training.sources import (
+    INPUTS,
+    LABELS,
+    SOFT_MATRIX,
+    STUDENT_GRADIENTS,
+    STUDENT_LOGITS,
+    TEACHER_GRADIENTS,
+    TEACHER_LOGITS,
+    Source,
+    student_activation,
+    teacher_activation,
+)
 
 __all__ = [
+    "INPUTS",
+    "LABELS",
+    "SOFT_MATRIX",
+    "STUDENT_GRADIENTS",
+    "STUDENT_LOGITS",
+    "TEACHER_GRADIENTS",
+    "TEACHER_LOGITS",
     "Objective",
     "PerStudent",
     "Recipe",
     "Run",
     "Runs",
+    "Source",
     "TeacherCache",
     "Term",
     "TrainingDiverged",
     "cache_teacher",
     "fit",
     "fit_many",
+    "gradient",
+    "gradient_matching",
+    "gradient_penalty",
     "hard_labels",
+    "logits",
     "soft_targets",
+    "student_activation",
+    "teacher_activation",
     "teacher_logits",
 ]

@@ -1,7 +1,8 @@
 """The teacher's answers, computed once: distillation then costs hardly more than training on labels."""
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -10,27 +11,38 @@ from torch import Tensor, nn
 from course_lib.data import Examples
 from course_lib.errors import CourseError
 from course_lib.files import save_atomically
-from course_lib.models import evaluating
+from course_lib.losses import soft_gradients
+from course_lib.models import Activations, evaluating
 
 
 @dataclass(frozen=True, eq=False)
 class TeacherCache:
-    """A teacher's logits for every example of a set, found by the example, never by its place in a batch.
+    """A teacher's answers for every example of a set, found by the example, never by its place in a batch.
 
     Attributes:
-        key: hash of the teacher's architecture and weights and of the examples as it saw them.
+        key: hash of the teacher's architecture and weights, of the examples as it saw them, and of what was asked.
         index: position of each example in the full data set, ascending, (N,) int64.
         marks: fingerprint of each example's pixels, (N,) int64.
         logits: (N, C) float32.
+        soft_matrix: S with which the gradients were made, (C, m) or (N, C, m); None where none was given.
+        gradients: JᵀS at the input, (N, m, *input_shape) float32; None without soft matrix.
+        activations: by layer, each (N, *shape) float32.
     """
 
     key: str
     index: Tensor
     marks: Tensor
     logits: Tensor
+    soft_matrix: Tensor | None = None
+    gradients: Tensor | None = None
+    activations: dict[str, Tensor] = field(default_factory=dict)
 
     def lookup(self, examples: Examples) -> Tensor:
-        """The teacher's logits for ``examples``, (len(examples), C), in their order.
+        """The teacher's logits for ``examples``, (len(examples), C), as ``answers`` finds them."""
+        return self.answers(examples).logits
+
+    def answers(self, examples: Examples) -> "TeacherCache":
+        """All answers for ``examples`` alone, in their order and on their device.
 
         Raises:
             CourseError: an example is not in the cache, or stands there with other pixels.
@@ -47,7 +59,22 @@ class TeacherCache:
             raise CourseError(
                 "teacher was cached for another data set: the same positions hold other images here"
             )
-        return self.logits[place].to(device)
+        return self._at(place, device)
+
+    def _at(self, place: Tensor, device: torch.device | str) -> "TeacherCache":
+        def chosen(values: Tensor | None) -> Tensor | None:
+            return None if values is None else values[place].to(device)
+
+        shared = self.soft_matrix is not None and self.soft_matrix.ndim == 2
+        return replace(
+            self,
+            index=self.index[place],
+            marks=self.marks[place],
+            logits=chosen(self.logits),
+            soft_matrix=self.soft_matrix.to(device) if shared else chosen(self.soft_matrix),
+            gradients=chosen(self.gradients),
+            activations={name: chosen(values) for name, values in self.activations.items()},
+        )
 
 
 def fingerprints(examples: Examples, chunk: int = 4096) -> Tensor:
@@ -60,13 +87,22 @@ def fingerprints(examples: Examples, chunk: int = 4096) -> Tensor:
 
 
 def cache_teacher(
-    teacher: nn.Module, examples: Examples, *, directory: str | Path | None = None, batch_size: int = 512
+    teacher: nn.Module,
+    examples: Examples,
+    *,
+    soft_matrix: Tensor | None = None,
+    layers: Iterable[str] = (),
+    directory: str | Path | None = None,
+    batch_size: int = 512,
 ) -> TeacherCache:
-    """Run the teacher once over all examples, in eval mode and without gradients.
+    """Run the teacher once over all examples, in eval mode.
 
     Args:
         teacher: network whose logits for an example depend on that example alone.
         examples: all examples that will be asked for; subsets of them are found too.
+        soft_matrix: S, (C, m), or (N, C, m) in the order of the examples: keep the teacher's gradients JᵀS at the
+            input as well, for losses that compare gradients. They take N·m·inputs numbers of memory.
+        layers: whose activations are kept as well.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
             teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
             shows when the teacher is asked again about a few examples; the file is then made anew.
@@ -76,22 +112,31 @@ def cache_teacher(
         The cache, on the CPU.
 
     Raises:
-        CourseError: the teacher does not return (N, C) finite logits, or a kept file is damaged.
+        CourseError: the teacher does not return (N, C) finite logits, a layer or the soft matrix does not fit, or a
+            kept file is damaged.
     """
     if not len(examples):
         raise CourseError("examples must hold at least one example, got none")
     if not isinstance(teacher, nn.Module):
         raise CourseError(f"teacher must be a torch.nn.Module, got {type(teacher).__name__}")
+    layers = tuple(layers)
+    if soft_matrix is not None and soft_matrix.ndim == 3 and len(soft_matrix) != len(examples):
+        raise CourseError(
+            f"soft_matrix must be (C, m), or (N, C, m) for the {len(examples)} examples, got {tuple(soft_matrix.shape)}"
+        )
     marks = fingerprints(examples)
-    key = _key(teacher, examples, marks)
+    key = _key(teacher, examples, marks, soft_matrix, layers)
     path = Path(directory) / f"teacher-{key[:24]}.pt" if directory else None
     if path and path.exists():
         cache = _read(path, key)
         if _answers_alike(teacher, examples, cache):
             return cache
-    order = examples.index.cpu().argsort()
-    logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()[order]
-    cache = TeacherCache(key, examples.index.cpu()[order], marks[order], logits)
+    logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()
+    gradients = None if soft_matrix is None else _gradients(teacher, examples, soft_matrix, batch_size)
+    activations = _activations(teacher, examples, layers, batch_size)
+    kept = None if soft_matrix is None else soft_matrix.detach().cpu().float()
+    cache = TeacherCache(key, examples.index.cpu(), marks, logits, kept, gradients, activations)
+    cache = cache._at(cache.index.argsort(), "cpu")
     if path:
         save_atomically(path, vars(cache))
     return cache
@@ -99,15 +144,46 @@ def cache_teacher(
 
 def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
     """Logits of a network for all examples, (N, C) float32, in eval mode; the mode is restored afterwards."""
-    some = next(teacher.parameters(), torch.empty(0, device=examples.images.device))
     with evaluating(teacher), torch.no_grad():
-        rows = torch.arange(len(examples)).split(batch_size)
-        inputs = (examples.batch(part).to(some.device, some.dtype) for part in rows)
-        logits = torch.cat([_logits(teacher, each).float() for each in inputs])
+        batches = _batches(teacher, examples, batch_size)
+        logits = torch.cat([_logits(teacher, inputs).float() for _, inputs in batches])
     if logits.ndim != 2 or len(logits) != len(examples) or not torch.isfinite(logits).all():
         what = "NaN or infinite values" if logits.ndim == 2 else f"shape {tuple(logits.shape)}"
         raise CourseError(f"the network must return finite logits of shape (N, C), got {what}")
     return logits
+
+
+def _gradients(teacher: nn.Module, examples: Examples, soft_matrix: Tensor, batch_size: int) -> Tensor:
+    """JᵀS at the input, (N, m, *input_shape), on the CPU."""
+    parts = []
+    with evaluating(teacher), torch.enable_grad():
+        for rows, inputs in _batches(teacher, examples, batch_size):
+            inputs.requires_grad_()
+            matrix = soft_matrix[rows] if soft_matrix.ndim == 3 else soft_matrix
+            parts.append(soft_gradients(teacher(inputs), inputs, matrix.to(inputs.device)).float().cpu())
+    return torch.cat(parts)
+
+
+def _activations(
+    teacher: nn.Module, examples: Examples, layers: Iterable[str], batch_size: int
+) -> dict[str, Tensor]:
+    """Outputs of layers, each (N, *shape) float32, on the CPU."""
+    if not layers:
+        return {}
+    parts = {layer: [] for layer in layers}
+    with evaluating(teacher), torch.no_grad(), Activations(teacher, layers) as z:
+        for _, inputs in _batches(teacher, examples, batch_size):
+            teacher(inputs)
+            for layer in layers:
+                parts[layer].append(z[layer].float().cpu())
+    return {layer: torch.cat(values) for layer, values in parts.items()}
+
+
+def _batches(teacher: nn.Module, examples: Examples, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Rows and inputs, on the teacher's device and in its precision."""
+    some = next(teacher.parameters(), torch.empty(0, device=examples.images.device))
+    for rows in torch.arange(len(examples)).split(batch_size):
+        yield rows, examples.batch(rows).to(some.device, some.dtype, copy=True)
 
 
 def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -124,12 +200,15 @@ def _answers_alike(teacher: nn.Module, examples: Examples, cache: TeacherCache, 
     return kept.shape == now.shape and bool((kept - now).abs().max() <= 1e-2 * kept.abs().max())
 
 
-def _key(teacher: nn.Module, examples: Examples, marks: Tensor) -> str:
-    digest = hashlib.sha256(repr(teacher).encode())
+def _key(
+    teacher: nn.Module, examples: Examples, marks: Tensor, soft_matrix: Tensor | None, layers: tuple[str, ...]
+) -> str:
+    digest = hashlib.sha256(repr((teacher, layers)).encode())
     for name, value in teacher.state_dict().items():
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    for value in (examples.index, marks, examples.mean, examples.std):
+    asked = () if soft_matrix is None else (soft_matrix.detach(),)
+    for value in (examples.index, marks, examples.mean, examples.std, *asked):
         digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
 

@@ -11,6 +11,17 @@ from course_lib.errors import CourseError
 from course_lib.models import evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
 from course_lib.training.objective import Objective
+from course_lib.training.passes import Forward, Pass
+from course_lib.training.sources import (
+    INPUTS,
+    LABELS,
+    SOFT_MATRIX,
+    TEACHER_GRADIENTS,
+    TEACHER_LOGITS,
+    Source,
+)
+
+Teacher = TeacherCache | nn.Module
 
 
 class Feed:
@@ -19,40 +30,47 @@ class Feed:
     Args:
         objective: what is asked for.
         examples: the labelled examples, on the device of the training.
-        teacher: its cache, or the network itself, which is then asked once about all examples.
+        teacher: its cache, or the network itself, which is then asked once about all examples; for stacked students
+            also a list, one for each.
 
     Raises:
-        CourseError: the examples are empty, or a teacher is needed and none was given.
+        CourseError: the examples are empty, or a teacher is needed and none was given, or its cache lacks something.
     """
 
-    def __init__(self, objective: Objective, examples: Examples, teacher: TeacherCache | nn.Module | None):
+    def __init__(self, objective: Objective, examples: Examples, teacher: Teacher | Sequence[Teacher] | None):
         if not len(examples):
             raise CourseError("examples must hold at least one example, got none")
-        self.examples, self.needs, self.teacher_logits = examples, objective.needs, None
-        if "teacher_logits" in self.needs:
-            if teacher is None:
-                asking = ", ".join(term.name for term in objective.terms if "teacher_logits" in term.needs)
-                raise CourseError(f"teacher must be given for the term {asking}, got None")
-            cache = teacher if isinstance(teacher, TeacherCache) else cache_teacher(teacher, examples)
-            self.teacher_logits = cache.lookup(examples)
+        self.examples, self._with_labels = examples, LABELS in objective.sources
+        teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+        answers = [_answers(objective, examples, each) for each in teachers]
+        self._own = len(answers) > 1  # a teacher for each student
+        self._answers = answers[0]
+        if self._own:
+            self._answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
 
-    def __call__(self, rows: Tensor) -> dict[str, Tensor]:
+    def __call__(self, rows: Tensor) -> dict[Source, Tensor]:
         """Tensors for the examples at ``rows``, (B,) or (students, B), each with those leading dimensions."""
-        supplied = {"inputs": self.examples.batch(rows)}
-        if "labels" in self.needs:
-            supplied["labels"] = pick(self.examples.labels, rows)
-        if self.teacher_logits is not None:
-            supplied["teacher_logits"] = pick(self.teacher_logits, rows)
-        return supplied
+        batch = {INPUTS: self.examples.batch(rows)}
+        if self._with_labels:
+            batch[LABELS] = pick(self.examples.labels, rows)
+        if self._own and rows.ndim == 2:
+            rows = rows + torch.arange(len(rows), device=rows.device)[:, None] * len(self.examples)
+        for source, values in self._answers.items():
+            if source == SOFT_MATRIX and values.ndim == 2:  # one for all examples
+                batch[source] = values.expand(*rows.shape[:-1], *values.shape)
+            else:
+                batch[source] = pick(values, rows)
+        return batch
 
-    def rehearse(self, model: nn.Module, objective: Objective, students: int = 1) -> None:
+    def rehearse(self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1) -> Pass:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
         """
-        supplied = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
+        batch = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
         with evaluating(model):
-            logits = model(supplied["inputs"])
+            supplied = forward(batch)
+        logits = supplied.logits
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise CourseError(f"build_model must make a network with logits (N, C), got {came}")
@@ -63,9 +81,44 @@ class Feed:
                 f"labels must be from 0 to below the model's {logits.shape[1]} classes, got {wrong}"
             )
         knobs = objective.knobs(students)
-        settings = {tuple(float(value[s]) for value in knobs.values()) for s in range(students)}
-        for values in settings:
-            objective({**supplied, "student_logits": logits}, dict(zip(knobs, values, strict=True)))
+        tried = set()
+        for student in range(students):
+            values = {
+                key: value[student] if value.ndim > 1 else float(value[student])
+                for key, value in knobs.items()
+            }
+            numbers = tuple(value for value in values.values() if isinstance(value, float))
+            if len(numbers) < len(values) or numbers not in tried:
+                objective(supplied, values)
+                tried.add(numbers)
+        return supplied
+
+
+def _answers(objective: Objective, examples: Examples, teacher: Teacher | None) -> dict[Source, Tensor]:
+    """What an objective asks of a teacher, for all examples."""
+    wanted = [each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX]
+    if not wanted:
+        return {}
+    if teacher is None:
+        asking = objective.asking(*(each.name for each in wanted))
+        raise CourseError(f"teacher must be given for the term {asking}, got None")
+    layers = sorted(each.layer for each in wanted if each.layer)
+    cache = teacher if isinstance(teacher, TeacherCache) else cache_teacher(teacher, examples, layers=layers)
+    answers = cache.answers(examples)
+    known = {
+        TEACHER_LOGITS: answers.logits,
+        TEACHER_GRADIENTS: answers.gradients,
+        SOFT_MATRIX: answers.soft_matrix,
+    }
+    known |= {Source("teacher_activation", name): value for name, value in answers.activations.items()}
+    for source in wanted:
+        if known.get(source) is None:
+            setting = f"layers=[{source.layer!r}]" if source.layer else "soft_matrix=..."
+            raise CourseError(
+                f"teacher must be a cache with {source} for the term {objective.asking(source.name)}: "
+                f"make it with cache_teacher(teacher, examples, {setting})"
+            )
+    return {source: known[source] for source in wanted}
 
 
 def pick(values: Tensor, rows: Tensor) -> Tensor:

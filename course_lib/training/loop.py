@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
 
@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from course_lib.data import Examples
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, NotFinite
 from course_lib.progress import progress_bar
 from course_lib.training.cache import TeacherCache
 from course_lib.training.feed import Feed, pool
 from course_lib.training.objective import Objective
+from course_lib.training.passes import Forward, StackedForward
 from course_lib.training.recipe import Recipe, batch_order
 
 # How often losses are looked at: looking waits for the device, so not at every step.
@@ -120,16 +121,23 @@ def fit(
         network = _learning(build_model())
         feed = Feed(objective, examples, teacher)
         model, optimizer = fabric.setup(network, recipe.make_optimizer(network.parameters()))
-        feed.rehearse(model, objective)
+        # Second derivatives want float32: an objective that has them goes round the wrapper, which may cast.
+        called = _float32(network) if objective.differentiated else model
+        passes = Forward(called, network, objective.student_layers, objective.differentiated)
+        feed.rehearse(passes, model, objective)
         model.train()
-
-        def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
-            supplied = feed(rows)
-            return objective({**supplied, "student_logits": model(supplied["inputs"])})
-
         epochs = batch_order(len(examples), recipe.batch_size, seed)
-        order = chain.from_iterable(torch.stack(epoch).to(fabric.device).unbind(0) for epoch in epochs)
-        history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, (seed,), progress)
+        order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
+        history, seconds = _train(
+            lambda rows: objective(passes(feed(rows))),
+            order,
+            optimizer,
+            fabric,
+            recipe,
+            objective,
+            (seed,),
+            progress,
+        )
     _check_weights(network.parameters(), seed)
     return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
 
@@ -173,31 +181,38 @@ def fit_many(
             networks.append(_learning(build_model()))
     _refuse_coupled(networks[0])
     skeleton = networks[0].to(fabric.device)
+    if objective.differentiated:
+        _float32(skeleton)
     parameters = {
         name: value.to(fabric.device).detach() for name, value in stack_module_state(networks)[0].items()
     }
     learned = [name for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
     parameters = {name: value.requires_grad_(name in learned) for name, value in parameters.items()}
     feed = Feed(objective, together, teacher)
-    feed.rehearse(skeleton, objective, len(seeds))
+    layers, differentiated = objective.student_layers, objective.differentiated
+    rehearsed = feed.rehearse(
+        Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
+    )
+    shapes = {name: value.shape[1:] for name, value in rehearsed.activations.items()}
     skeleton.train()
+    passes = StackedForward(skeleton, layers, differentiated, shapes)
     knobs = {name: value.to(fabric.device) for name, value in objective.knobs(len(seeds)).items()}
     optimizer = fabric.setup_optimizers(recipe.make_optimizer(parameters[name] for name in learned))
-
-    def one(weights, settings, supplied):
-        logits = functional_call(skeleton, weights, (supplied["inputs"],))
-        return objective({**supplied, "student_logits": logits}, settings)
-
-    stacked = torch.vmap(one, out_dims=(0, 1))
+    stacked = torch.vmap(
+        lambda weights, settings, batch: objective(passes(weights, batch), settings),
+        out_dims=(0, 1),
+        randomness="different",
+    )
 
     def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
-        with fabric.autocast():
+        with nullcontext() if differentiated else fabric.autocast():
             totals, record = stacked(parameters, knobs, feed(rows))
         # The gradient of the sum, with respect to one student's weights, is that of the student's own loss.
         return totals.sum(), record  # (), (terms + 1, students)
 
     order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
-    history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress)
+    with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
+        history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress)
     weights = {name: value.detach() for name, value in parameters.items()}
     for student, seed in enumerate(seeds):
         _check_weights((value[student] for value in weights.values()), seed)
@@ -213,7 +228,10 @@ def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress
     what = f"Training {len(seeds)} students" if len(seeds) > 1 else "Training"
     with progress_bar(what, recipe.steps, progress) as advance:
         for step, rows in enumerate(islice(order, recipe.steps)):
-            total, values = forward(rows)
+            try:
+                total, values = forward(rows)
+            except NotFinite as error:
+                raise TrainingDiverged(f"{error} (step {step}, seed {', '.join(map(str, seeds))})") from error
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(total)
             optimizer.step()
@@ -250,8 +268,7 @@ def _check_weights(weights: Iterable[Tensor], seed: int) -> None:
 def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
     """Batches for all students, (students, B): each student's positions, turned into rows of the common set."""
     while True:
-        epochs = [torch.stack(next(order)) for order in orders]  # each (batches, B)
-        positions = torch.stack(epochs).to(own.device)  # (students, batches, B)
+        positions = torch.stack([next(order) for order in orders]).to(own.device)  # (students, batches, B)
         rows = own.gather(1, positions.flatten(1)).view_as(positions)
         yield from rows.unbind(dim=1)
 
@@ -279,6 +296,23 @@ def _refuse_coupled(model: nn.Module) -> None:
                 f"build_model makes a network with a {kind} layer ({name!r}), which cannot be trained in a stack; "
                 "train such students one at a time with fit"
             )
+
+
+def _float32(network: nn.Module) -> nn.Module:
+    """A network whose logits may be differentiated twice, for every example by itself."""
+    for name, module in network.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            raise CourseError(
+                f"build_model makes a network with a {type(module).__name__} layer ({name!r}), which couples the "
+                "examples of a batch, so that they have no gradient of their own: use GroupNorm instead"
+            )
+    half = {p.dtype for p in network.parameters()} & {torch.float16, torch.bfloat16}
+    if half:
+        raise CourseError(
+            f"fabric must keep the weights in float32 for losses of gradients, got {half.pop()}: use precision "
+            "'bf16-mixed'"
+        )
+    return network
 
 
 def _one_process(fabric: Fabric) -> Fabric:

@@ -1,6 +1,6 @@
 """How a student is trained, apart from what for: optimiser, learning rate, batch size and number of steps."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -69,8 +69,8 @@ class Recipe:
         return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
 
 
-def batch_order(examples: int, batch_size: int, seed: int):
-    """Endless epochs, each a tuple of batches of positions (batch_size,) int64, newly shuffled.
+def batch_order(examples: int, batch_size: int, seed: int) -> Iterator[Tensor]:
+    """Endless epochs, each the positions of its batches, (batches, batch_size) int64, newly shuffled.
 
     The last, smaller batch of an epoch is left out so that all batches weigh the same; the next shuffle brings
     its examples back. The order depends on the seed alone, not on the global random state.
@@ -79,4 +79,4 @@ def batch_order(examples: int, batch_size: int, seed: int):
     size = min(batch_size, examples)
     while True:
         order = torch.randperm(examples, generator=generator)
-        yield order[: examples - examples % size].split(size)
+        yield order[: examples - examples % size].view(-1, size)

@@ -1,0 +1,220 @@
+"""Products JᵀS of the logits' Jacobian with a soft matrix: many columns in one call, differentiable again."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import get_gradient_edge
+
+from course_lib.errors import CourseError, NotFinite
+from course_lib.losses._common import at_least_float32, check_logits
+
+ESTIMATORS = ("exact", "hutchinson")
+# Their derivative is zero wherever it exists, so that nothing can be learned through it.
+_STEPS = ("SignBackward", "SgnBackward", "RoundBackward", "FloorBackward", "CeilBackward", "TruncBackward")
+
+
+@dataclass(frozen=True)
+class PullBack:
+    """Stands for activations where there is no autograd graph to walk: under ``torch.vmap``, in stacked training.
+
+    Attributes:
+        function: from cotangents of the logits (m, N, C) to the gradients, (m, N, *shape) for each activation.
+    """
+
+    function: Callable[[Tensor], Sequence[Tensor]]
+
+
+def differentiates(parameter: str) -> Callable:
+    """Mark a loss that differentiates the logits with respect to what it takes as ``parameter``.
+
+    The training loop then supplies something differentiable there, and keeps to float32.
+    """
+
+    def mark(loss: Callable) -> Callable:
+        loss.differentiates = parameter
+        return loss
+
+    return mark
+
+
+def soft_gradients(
+    logits: Tensor,
+    activations: Tensor | Sequence[Tensor] | PullBack,
+    soft_matrix: Tensor,
+    *,
+    create_graph: bool = False,
+) -> Tensor | tuple[Tensor, ...]:
+    """JᵀS of every example: how each column of S, read as a combination of logits, changes with the activations.
+
+    One call for all m columns (m vector-Jacobian products in a batch); one plain backward pass for m = 1.
+
+    Args:
+        logits: F, shape (N, C), computed from the activations, each example from its own alone.
+        activations: z, a tensor (N, *shape) of the graph, or several; ``inputs`` themselves with requires_grad.
+        soft_matrix: S, shape (C, m), or (N, C, m) with one for each example.
+        create_graph: keep the graph, to train on the result.
+
+    Returns:
+        (N, m, *shape) in float32 or wider; a tuple of them for several activations.
+
+    Raises:
+        CourseError: a shape does not fit, an activation is not part of the graph of the logits, a train-mode batch
+            norm or a step function lies between them; on a CPU also NaN or infinity (``NotFinite``).
+    """
+    columns = cotangents(logits, soft_matrix, activations)
+    several = pull_back(logits, activations, columns, create_graph=create_graph)
+    gradients = tuple(each.transpose(0, 1) for each in several)  # (N, m, *shape)
+    return gradients[0] if isinstance(activations, Tensor) else gradients
+
+
+def cotangents(logits: Tensor, soft_matrix: Tensor, activations: object) -> Tensor:
+    """The columns of S for every example, (m, N, C), after checking logits and S."""
+    check_logits(student_logits=logits)
+    n, classes = logits.shape
+    if not isinstance(soft_matrix, Tensor) or not soft_matrix.is_floating_point():
+        came = (
+            f"{soft_matrix.dtype} tensor" if isinstance(soft_matrix, Tensor) else type(soft_matrix).__name__
+        )
+        raise CourseError(f"soft_matrix must be a floating-point tensor (C, m) or (N, C, m), got {came}")
+    fits = soft_matrix.shape[:-1] in {(classes,), (n, classes)} and soft_matrix.shape[-1] > 0
+    if not fits:
+        raise CourseError(
+            f"soft_matrix must have shape (C, m) or (N, C, m) with N = {n} and C = {classes}, "
+            f"got {tuple(soft_matrix.shape)}"
+        )
+    if not isinstance(activations, PullBack):
+        check_finite(student_logits=logits, soft_matrix=soft_matrix)
+    matrix = soft_matrix.to(logits)
+    return matrix.t()[:, None].expand(-1, n, -1) if matrix.ndim == 2 else matrix.permute(2, 0, 1)
+
+
+def probed(
+    columns: Tensor, estimator: str, probes: int, generator: torch.Generator | None
+) -> tuple[Tensor, Tensor | None]:
+    """What to pull back: the columns (m, N, C) themselves, or random ± combinations of them, (P, N, C).
+
+    Returns:
+        The cotangents, and the signs v of the combinations, (P, m, N), or None where the estimator is exact.
+    """
+    if estimator not in ESTIMATORS:
+        raise CourseError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
+    if not isinstance(probes, int) or isinstance(probes, bool) or probes < 1:
+        raise CourseError(f"probes must be an integer of at least 1, got {probes!r}")
+    if estimator == "exact":
+        if probes != 1:
+            raise CourseError(
+                f"probes belongs to estimator='hutchinson'; the exact one takes none, got {probes}"
+            )
+        return columns, None
+    # Signs have E[v vᵀ] = I like Gaussian numbers, and the smallest variance of all (Hutchinson 1989).
+    size = (probes, *columns.shape[:2])
+    signs = (
+        torch.randint(0, 2, size, generator=generator, device=columns.device)
+        .to(columns.dtype)
+        .mul_(2)
+        .sub_(1)
+    )
+    return (signs[..., None] * columns).sum(dim=1), signs
+
+
+def pull_back(
+    logits: Tensor,
+    activations: Tensor | Sequence[Tensor] | PullBack,
+    columns: Tensor,
+    *,
+    create_graph: bool = True,
+) -> tuple[Tensor, ...]:
+    """Vector-Jacobian products: for cotangents (m, N, C) one gradient (m, N, *shape) per activation."""
+    if isinstance(activations, PullBack):
+        return tuple(activations.function(columns))
+    layers = [activations] if isinstance(activations, Tensor) else list(activations)
+    _check_layers(logits, layers)
+    one = len(columns) == 1  # a batch of one costs more than none
+    with torch.autocast(logits.device.type, enabled=False):
+        gradients = torch.autograd.grad(
+            logits,
+            layers,
+            columns[0] if one else columns,
+            is_grads_batched=not one,
+            create_graph=create_graph,
+            retain_graph=True,
+        )
+    return tuple(at_least_float32(each[None] if one else each) for each in gradients)
+
+
+def check_finite(**values: Tensor) -> None:
+    """Refuse NaN and infinity on a CPU; elsewhere looking would wait for the device at every step."""
+    for name, value in values.items():
+        if value.device.type == "cpu" and not torch.isfinite(value).all():
+            raise NotFinite(
+                f"{name} must hold finite numbers, got {float(value[~torch.isfinite(value)][0])}: "
+                "look for bad values in the inputs, or lower the learning rate"
+            )
+
+
+def _check_layers(logits: Tensor, layers: Sequence[Tensor]) -> None:
+    """Refuse what autograd would answer with a puzzling error, zeros or wrong numbers."""
+    if not layers:
+        raise CourseError("activations must hold at least one tensor, got none")
+    for place, layer in enumerate(layers):
+        if not isinstance(layer, Tensor):
+            raise CourseError(f"activations must be tensors, got {type(layer).__name__} at place {place}")
+        if layer.shape[:1] != logits.shape[:1]:
+            raise CourseError(
+                f"activations must have {len(logits)} examples like student_logits, got shape {tuple(layer.shape)}"
+            )
+    if logits.grad_fn is None:
+        raise CourseError(
+            "student_logits must be part of an autograd graph, got a tensor without one: compute it outside "
+            "torch.no_grad and do not detach it"
+        )
+    targets = [get_gradient_edge(layer).node if layer.requires_grad else None for layer in layers]
+    above = _above(logits.grad_fn, set(targets))
+    for layer, target in zip(layers, targets, strict=True):
+        if target is None or (target not in above and target is not logits.grad_fn):
+            raise CourseError(
+                f"activations must lie between the inputs and student_logits, got shape {tuple(layer.shape)} "
+                "that is not part of their graph: read it with course_lib.models.Activations during the same forward "
+                "pass (for the inputs themselves call inputs.requires_grad_() before it)"
+            )
+    for node in above:
+        _check_node(node, len(logits)) if above[node] else None
+
+
+def _above(top, targets: set) -> dict:
+    """Every node of the graph below ``top``, and whether a target lies below the node."""
+    order, stack, seen = [], [top], {top}
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        for child, _ in node.next_functions:
+            if child is not None and child not in seen:
+                seen.add(child)
+                stack.append(child)
+    above = dict.fromkeys(order, False)
+    changed = True
+    while changed:  # children mostly come later in the order, so this ends after one or two rounds
+        changed = False
+        for node in reversed(order):
+            if not above[node] and any(
+                child in targets or above.get(child, False) for child, _ in node.next_functions
+            ):
+                above[node] = changed = True
+    return above
+
+
+def _check_node(node, examples: int) -> None:
+    name = node.name()
+    # Instance norm is computed by the same function, on a batch of one with more channels.
+    if "BatchNorm" in name and node._saved_training and node._saved_input.shape[0] == examples > 1:
+        raise CourseError(
+            "the network has a batch norm in train mode between activations and student_logits, so that the logits of "
+            "an example depend on the others and have no gradient of their own: call model.eval(), or use GroupNorm"
+        )
+    if name.startswith(_STEPS):
+        raise CourseError(
+            f"the network has a step function ({name.removesuffix('0').removesuffix('Backward').lower()}) between "
+            "activations and student_logits, whose derivative is zero: use a differentiable one such as ReLU or GELU"
+        )

@@ -1,0 +1,118 @@
+"""Gradient-based distillation, the article's eq. (1): literally, and as matching of the teacher's gradients."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from course_lib.errors import CourseError
+from course_lib.losses._jacobian import (
+    PullBack,
+    check_finite,
+    cotangents,
+    differentiates,
+    probed,
+    pull_back,
+)
+
+
+@differentiates("activations")
+def gradient_loss(
+    student_logits: Tensor,
+    activations: Tensor | Sequence[Tensor] | PullBack,
+    soft_matrix: Tensor,
+    *,
+    estimator: str = "exact",
+    probes: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The gradient term of eq. (1) as the article writes it, Σ_k 1/N Σ_i ‖J_k(x_i)ᵀ S‖_F² with J_k = ∂F/∂z_k.
+
+    It makes the student flat along the combinations of logits that are the columns of S. For S = I and the input it
+    is double backpropagation (Drucker and LeCun 1992).
+
+    Args:
+        student_logits: F, shape (N, C).
+        activations: z_k, k = 1…K, tensors (N, *shape) of the graph of F; the input itself (k = 0) may be one.
+        soft_matrix: S, shape (C, m) or (N, C, m).
+        estimator: "exact", all m columns in one batched call; or "hutchinson", random combinations of them, right
+            in expectation (Hutchinson 1989) and about as cheap as one column.
+        probes: how many random combinations are averaged.
+        generator: of the probes; PyTorch's global one where None.
+
+    Returns:
+        A scalar ≥ 0, squared logits per squared unit of z: sum over columns, features and layers, mean over examples.
+
+    Raises:
+        CourseError: as in ``soft_gradients``, or an unknown estimator.
+    """
+    columns = cotangents(student_logits, soft_matrix, activations)
+    columns, signs = probed(columns, estimator, probes, generator)
+    gradients = pull_back(student_logits, activations, columns)  # K × (m or P, N, *shape)
+    return sum(each.square().sum() for each in gradients) / (len(student_logits) * _repeats(signs))
+
+
+@differentiates("inputs")
+def gradient_matching_loss(
+    student_logits: Tensor,
+    inputs: Tensor | PullBack,
+    teacher_gradients: Tensor,
+    soft_matrix: Tensor,
+    *,
+    estimator: str = "exact",
+    probes: int = 1,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """The matching reading of eq. (1), 1/N Σ_i ‖(J(x_i) − J_big(x_i))ᵀ S‖_F² with J = ∂F/∂x.
+
+    Sobolev training (Czarnecki et al. 2017) and Jacobian matching (Srinivas and Fleuret 2018); for m = 1 the gradient
+    form of attention transfer (Zagoruyko and Komodakis 2017).
+
+    Args:
+        student_logits: F, shape (N, C).
+        inputs: x with requires_grad, shape (N, *shape); or any activation whose space the teacher shares.
+        teacher_gradients: the teacher's J_bigᵀ S for the same examples and the same S, shape (N, m, *shape), from
+            ``soft_gradients`` or a cache.
+        soft_matrix, estimator, probes, generator: as in ``gradient_loss``.
+
+    Returns:
+        A scalar ≥ 0, sum over columns and features, mean over examples. No gradient flows to the teacher.
+
+    Raises:
+        CourseError: as in ``gradient_loss``, or ``teacher_gradients`` of another shape.
+    """
+    columns = cotangents(student_logits, soft_matrix, inputs)
+    _check_teacher(teacher_gradients, inputs, columns)
+    columns, signs = probed(columns, estimator, probes, generator)
+    (gradients,) = pull_back(student_logits, inputs, columns)  # (m or P, N, *shape)
+    targets = teacher_gradients.detach().transpose(0, 1)  # (m, N, *shape)
+    if signs is not None:  # the same combinations of the teacher's columns
+        targets = torch.stack([(targets * _like(v, targets)).sum(dim=0) for v in signs])
+    return (gradients - targets).square().sum() / (len(student_logits) * _repeats(signs))
+
+
+def _repeats(signs: Tensor | None) -> int:
+    return 1 if signs is None else len(signs)
+
+
+def _like(signs: Tensor, values: Tensor) -> Tensor:
+    """(m, N) with ones appended, to multiply (m, N, *shape)."""
+    return signs.view(*signs.shape, *[1] * (values.ndim - 2))
+
+
+def _check_teacher(teacher_gradients: Tensor, inputs: Tensor | PullBack, columns: Tensor) -> None:
+    if not isinstance(teacher_gradients, Tensor) or not teacher_gradients.is_floating_point():
+        raise CourseError(
+            f"teacher_gradients must be a floating-point tensor (N, m, *shape), got {type(teacher_gradients).__name__}"
+        )
+    if isinstance(inputs, PullBack):
+        return
+    if not isinstance(inputs, Tensor):
+        raise CourseError(f"inputs must be one tensor, got {type(inputs).__name__}")
+    expected = (columns.shape[1], columns.shape[0], *inputs.shape[1:])
+    if tuple(teacher_gradients.shape) != expected:
+        raise CourseError(
+            f"teacher_gradients must have shape (N, m, *inputs.shape[1:]) = {expected}, "
+            f"got {tuple(teacher_gradients.shape)}"
+        )
+    check_finite(teacher_gradients=teacher_gradients)

@@ -1,0 +1,87 @@
+"""Penalised gradient distillation, the article's eq. (2): the student's gradients get a target size."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from course_lib.errors import CourseError
+from course_lib.losses._common import check_positive
+from course_lib.losses._jacobian import PullBack, cotangents, differentiates, pull_back
+
+
+@differentiates("activations")
+def gradient_penalty_loss(
+    student_logits: Tensor,
+    activations: Tensor | Sequence[Tensor] | PullBack,
+    soft_matrix: Tensor,
+    target_norm: float | Sequence[float] | Tensor,
+    *,
+    eps: float = 1e-12,
+) -> Tensor:
+    """The term after β in eq. (2), 1/K Σ_k 1/N Σ_i (‖J_k(x_i)ᵀ S‖_F − α_k)² with J_k = ∂F/∂z_k.
+
+    For one column, the input and α = 1 it is the two-sided penalty of WGAN-GP (Gulrajani et al. 2017). The norm is
+    taken for each example. No estimate from random columns is unbiased here, so it is always exact.
+
+    Args:
+        student_logits: F, shape (N, C).
+        activations: z_k, k = 1…K, as in ``gradient_loss``.
+        soft_matrix: S, shape (C, m) or (N, C, m).
+        target_norm: α ≥ 0, one number, or one per layer, (K,); ``teacher_gradient_norm`` gives the teacher's.
+        eps: ε > 0 inside the root, √(‖·‖² + ε): the norm has infinite slope at 0, where a dead layer lies.
+
+    Returns:
+        A scalar ≥ 0, logits² per unit² of z: mean over examples and layers.
+
+    Raises:
+        CourseError: as in ``gradient_loss``; a target below 0, or not as many targets as layers; ε not above 0.
+    """
+    check_positive(eps=eps)
+    columns = cotangents(student_logits, soft_matrix, activations)
+    squares = _squared_norms(pull_back(student_logits, activations, columns))  # (K, N)
+    targets = _targets(target_norm, squares)
+    return ((squares + eps).sqrt() - targets).square().mean()
+
+
+def teacher_gradient_norm(
+    teacher_logits: Tensor, activations: Tensor | Sequence[Tensor], soft_matrix: Tensor
+) -> Tensor:
+    """The natural target of eq. (2): the teacher's own mean norm, α_k = 1/N Σ_i ‖J_big,k(x_i)ᵀ S‖_F.
+
+    Args:
+        teacher_logits: shape (N, C), computed from the activations.
+        activations: the teacher's, one or several; for the input itself set requires_grad before the forward pass.
+        soft_matrix: S, shape (C, m) or (N, C, m).
+
+    Returns:
+        One mean norm per layer, (K,), without graph. For a data set in several batches take the mean of theirs.
+
+    Raises:
+        CourseError: as in ``gradient_loss``.
+    """
+    columns = cotangents(teacher_logits, soft_matrix, activations)
+    gradients = pull_back(teacher_logits, activations, columns, create_graph=False)
+    return _squared_norms(gradients).sqrt().mean(dim=1)
+
+
+def _squared_norms(gradients: Sequence[Tensor]) -> Tensor:
+    """‖·‖_F² of every example in every layer, (K, N), from gradients (m, N, *shape)."""
+    return torch.stack([each.square().flatten(2).sum(dim=(0, 2)) for each in gradients])
+
+
+def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> Tensor:
+    """α as (K, 1) or ()."""
+    layers = len(squares)
+    if not isinstance(target_norm, Tensor):
+        try:
+            target_norm = torch.tensor(target_norm, dtype=squares.dtype, device=squares.device)
+        except (TypeError, ValueError, RuntimeError):
+            raise CourseError(f"target_norm must be a number or one per layer, got {target_norm!r}") from None
+        if not (torch.isfinite(target_norm) & (target_norm >= 0)).all():
+            raise CourseError(f"target_norm must be finite and at least 0, got {target_norm.tolist()}")
+    if target_norm.shape not in ((), (1,), (layers,)):
+        raise CourseError(
+            f"target_norm must be one number or one per layer ({layers}), got shape {tuple(target_norm.shape)}"
+        )
+    return target_norm.to(squares).reshape(-1, 1)

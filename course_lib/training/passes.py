@@ -1,0 +1,132 @@
+"""One forward pass of a student with all that a loss may ask for: logits, activations, what to differentiate by."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from course_lib.losses import PullBack, soft_gradients
+from course_lib.models import Activations
+from course_lib.training.sources import INPUTS, SOFT_MATRIX, Source
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A batch and what the student made of it.
+
+    Attributes:
+        batch: what does not depend on the student.
+        logits: (N, C).
+        activations: by layer, (N, *shape); "inputs" is the input itself.
+        pull: from cotangents of the logits (m, N, C) to gradients (m, N, *shape) by layer, where the activations
+            are not part of an autograd graph; None where they are.
+    """
+
+    batch: Mapping[Source, Tensor]
+    logits: Tensor
+    activations: Mapping[str, Tensor]
+    pull: Callable[[Tensor], Mapping[str, Tensor]] | None = None
+
+    def __getitem__(self, source: Source) -> Tensor:
+        if source.name == "student_logits":
+            return self.logits
+        if source.name == "student_activation":
+            return self.activations[source.layer]
+        if source.name == "student_gradients":
+            inputs = self.differentiable(("inputs",), single=False)
+            return soft_gradients(self.logits, inputs, self.batch[SOFT_MATRIX], create_graph=True)[0]
+        return self.batch[source]
+
+    def differentiable(self, layers: Iterable[str], *, single: bool) -> Tensor | list[Tensor] | PullBack:
+        """The activations of these layers as the losses take them: tensors of the graph, or what stands for them."""
+        if self.pull is not None:
+            return PullBack(lambda columns: [self.pull(columns)[layer] for layer in layers])
+        tensors = [self.activations[layer] for layer in layers]
+        return tensors[0] if single else tensors
+
+
+class Forward:
+    """The forward pass of one network, through autograd.
+
+    Args:
+        model: what is called, e.g. the network inside Fabric's wrapper.
+        network: the module whose layers are read.
+        layers: whose activations are read, without the input.
+        differentiated: the layers, or "inputs", by which a loss differentiates.
+    """
+
+    def __init__(
+        self, model: nn.Module, network: nn.Module, layers: Iterable[str], differentiated: Iterable[str]
+    ):
+        self._model, self._activations = model, Activations(network, layers)
+        self._by_inputs = "inputs" in differentiated
+
+    def __call__(self, batch: Mapping[Source, Tensor]) -> Pass:
+        inputs = batch[INPUTS].detach().requires_grad_() if self._by_inputs else batch[INPUTS]
+        with self._activations as z:
+            logits = self._model(inputs)
+        return Pass(batch, logits, {"inputs": inputs, **{name: z[name] for name in z}})
+
+
+class StackedForward:
+    """The forward pass of one of many stacked students, inside ``torch.vmap``, and inside a ``with`` block.
+
+    There autograd's graph is out of sight. Instead a zero is added to every activation of interest, and ``torch.func``
+    differentiates by the zeros.
+
+    Args:
+        skeleton: the network whose parameters are replaced by a student's.
+        layers, differentiated: as in ``Forward``.
+        shapes: of the differentiated activations by layer, without the examples' dimension.
+    """
+
+    def __init__(
+        self,
+        skeleton: nn.Module,
+        layers: Iterable[str],
+        differentiated: Iterable[str],
+        shapes: Mapping[str, torch.Size],
+    ):
+        self._skeleton, self._shapes = skeleton, {layer: shapes[layer] for layer in differentiated}
+        self._layers, self._zeros, self._activations, self._handles = tuple(layers), {}, {}, []
+
+    def __enter__(self) -> "StackedForward":
+        modules = dict(self._skeleton.named_modules())
+        self._handles = [modules[layer].register_forward_hook(self._hook(layer)) for layer in self._layers]
+        return self
+
+    def __exit__(self, *exception) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._zeros, self._activations = {}, {}
+
+    def _hook(self, layer: str) -> Callable:
+        def add_zero(module: nn.Module, inputs: tuple, output: Tensor) -> Tensor:
+            self._activations[layer] = output + self._zeros[layer] if layer in self._zeros else output
+            return self._activations[layer]
+
+        return add_zero
+
+    def __call__(self, weights: Mapping[str, Tensor], batch: Mapping[Source, Tensor]) -> Pass:
+        def run(zeros: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+            inputs = batch[INPUTS] + zeros["inputs"] if "inputs" in zeros else batch[INPUTS]
+            self._zeros, self._activations = zeros, {"inputs": inputs}
+            # Shared weights are refused before, so there are none to tie.
+            logits = functional_call(self._skeleton, weights, (inputs,), tie_weights=False)
+            return logits, self._activations
+
+        if not self._shapes:
+            logits, activations = run({})
+            return Pass(batch, logits, activations)
+        some = batch[INPUTS]
+        zeros = {layer: some.new_zeros(len(some), *shape) for layer, shape in self._shapes.items()}
+        logits, backward, activations = torch.func.vjp(run, zeros, has_aux=True)
+
+        def pull(columns: Tensor) -> Mapping[str, Tensor]:
+            if len(columns) == 1:  # a batch of one costs more than none
+                return {layer: each[None] for layer, each in backward(columns[0])[0].items()}
+            return torch.vmap(backward)(columns)[0]
+
+        return Pass(batch, logits, activations, pull)
