@@ -131,17 +131,21 @@ def pull_back(
         return tuple(activations.function(columns))
     layers = [activations] if isinstance(activations, Tensor) else list(activations)
     _check_layers(logits, layers)
-    one = len(columns) == 1  # a batch of one costs more than none
-    with torch.autocast(logits.device.type, enabled=False):
-        gradients = torch.autograd.grad(
-            logits,
-            layers,
-            columns[0] if one else columns,
-            is_grads_batched=not one,
-            create_graph=create_graph,
-            retain_graph=True,
+
+    def product(column: Tensor, batched: bool = False) -> tuple[Tensor, ...]:
+        return torch.autograd.grad(
+            logits, layers, column, is_grads_batched=batched, create_graph=create_graph, retain_graph=True
         )
-    return tuple(at_least_float32(each[None] if one else each) for each in gradients)
+
+    with torch.autocast(logits.device.type, enabled=False):
+        if len(columns) == 1:  # a batch of one costs more than none
+            gradients = tuple(each[None] for each in product(columns[0]))
+        else:
+            try:
+                gradients = product(columns, batched=True)
+            except RuntimeError:  # some operation, e.g. instance norm, cannot be differentiated in a batch
+                gradients = tuple(map(torch.stack, zip(*map(product, columns), strict=True)))
+    return tuple(map(at_least_float32, gradients))
 
 
 def check_finite(**values: Tensor) -> None:
@@ -149,7 +153,7 @@ def check_finite(**values: Tensor) -> None:
     for name, value in values.items():
         if value.device.type == "cpu" and not torch.isfinite(value).all():
             raise NotFinite(
-                f"{name} must hold finite numbers, got {float(value[~torch.isfinite(value)][0])}: "
+                f"{name} must hold finite numbers, got {float(value.detach()[~torch.isfinite(value)][0])}: "
                 "look for bad values in the inputs, or lower the learning rate"
             )
 

@@ -43,24 +43,26 @@ class Feed:
         self.examples, self._with_labels = examples, LABELS in objective.sources
         teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
         answers = [_answers(objective, examples, each) for each in teachers]
-        self._own = len(answers) > 1  # a teacher for each student
-        self._answers = answers[0]
-        if self._own:
-            self._answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
+        self.teachers = len(answers)
+        # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
+        matrices = [each.pop(SOFT_MATRIX) for each in answers if _is_shared(each.get(SOFT_MATRIX))]
+        self._matrices = torch.stack(matrices) if matrices else None
+        # All teachers' answers below each other, (teachers · N, ...).
+        self._answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
 
     def __call__(self, rows: Tensor) -> dict[Source, Tensor]:
         """Tensors for the examples at ``rows``, (B,) or (students, B), each with those leading dimensions."""
         batch = {INPUTS: self.examples.batch(rows)}
         if self._with_labels:
             batch[LABELS] = pick(self.examples.labels, rows)
-        if self._own and rows.ndim == 2:
+        if self._matrices is not None:
+            shape = self._matrices.shape[1:]
+            batch[SOFT_MATRIX] = (
+                self._matrices.expand(len(rows), *shape) if rows.ndim == 2 else self._matrices[0]
+            )
+        if self.teachers > 1 and rows.ndim == 2:
             rows = rows + torch.arange(len(rows), device=rows.device)[:, None] * len(self.examples)
-        for source, values in self._answers.items():
-            if source == SOFT_MATRIX and values.ndim == 2:  # one for all examples
-                batch[source] = values.expand(*rows.shape[:-1], *values.shape)
-            else:
-                batch[source] = pick(values, rows)
-        return batch
+        return batch | {source: pick(values, rows) for source, values in self._answers.items()}
 
     def rehearse(self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1) -> Pass:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
@@ -92,6 +94,10 @@ class Feed:
                 objective(supplied, values)
                 tried.add(numbers)
         return supplied
+
+
+def _is_shared(soft_matrix: Tensor | None) -> bool:
+    return soft_matrix is not None and soft_matrix.ndim == 2
 
 
 def _answers(objective: Objective, examples: Examples, teacher: Teacher | None) -> dict[Source, Tensor]:

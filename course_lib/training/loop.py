@@ -16,8 +16,7 @@ from torch.func import functional_call, stack_module_state
 from course_lib.data import Examples
 from course_lib.errors import CourseError, NotFinite
 from course_lib.progress import progress_bar
-from course_lib.training.cache import TeacherCache
-from course_lib.training.feed import Feed, pool
+from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
 from course_lib.training.recipe import Recipe, batch_order
@@ -93,7 +92,7 @@ def fit(
     recipe: Recipe,
     *,
     seed: int = 0,
-    teacher: TeacherCache | nn.Module | None = None,
+    teacher: Teacher | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
 ) -> Run:
@@ -120,6 +119,8 @@ def fit(
     with _seeded(seed):
         network = _learning(build_model())
         feed = Feed(objective, examples, teacher)
+        if feed.teachers > 1:
+            raise CourseError(f"teacher must be one, got {feed.teachers}: train them with fit_many")
         model, optimizer = fabric.setup(network, recipe.make_optimizer(network.parameters()))
         # Second derivatives want float32: an objective that has them goes round the wrapper, which may cast.
         called = _float32(network) if objective.differentiated else model
@@ -149,7 +150,7 @@ def fit_many(
     recipe: Recipe,
     *,
     seeds: Sequence[int],
-    teacher: TeacherCache | nn.Module | None = None,
+    teacher: Teacher | Sequence[Teacher] | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
 ) -> Runs:
@@ -161,6 +162,7 @@ def fit_many(
     Args:
         examples: one set for all, or one per seed, of equal sizes and from one data set.
         seeds: one per student.
+        teacher: one for all, or a list of one per student, each knowing all examples of all students.
         objective: its weights and settings may be ``PerStudent``.
         others: as in ``fit``.
 
@@ -190,9 +192,12 @@ def fit_many(
     parameters = {name: value.requires_grad_(name in learned) for name, value in parameters.items()}
     feed = Feed(objective, together, teacher)
     layers, differentiated = objective.student_layers, objective.differentiated
-    rehearsed = feed.rehearse(
-        Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
-    )
+    if feed.teachers not in (1, len(seeds)):
+        raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
+    with _seeded(seeds[0]):
+        rehearsed = feed.rehearse(
+            Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
+        )
     shapes = {name: value.shape[1:] for name, value in rehearsed.activations.items()}
     skeleton.train()
     passes = StackedForward(skeleton, layers, differentiated, shapes)
