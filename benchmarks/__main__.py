@@ -10,7 +10,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import many_students, teacher_cache
+from benchmarks import gradient_losses, many_students, teacher_cache
 from benchmarks.timing import Ratio
 
 OUTPUT = Path("build/bench.json")
@@ -34,7 +34,7 @@ def course_seconds() -> dict | None:
 
 
 def main() -> None:
-    rows = [row for module in (teacher_cache, many_students) for row in module.measure()]
+    rows = [row for module in (teacher_cache, many_students, gradient_losses) for row in module.measure()]
     table = Table("what", "ratio", "quartiles", "target", "met", title="Benchmarks")
     for row in rows:
         ratio, kept = row["ratio"], met(row["ratio"], row["target"])

@@ -1,9 +1,5 @@
-"""Errors that tell the user, in one sentence, what to change."""
+"""The one error type that callers need to know: bad input, said in one clear sentence."""
 
 
 class CourseError(ValueError):
-    """Bad input: the message names what was given, what came and what was expected."""
-
-
-class NotFinite(CourseError):
-    """NaN or infinity where a number was needed; during training the loop adds step and seed."""
+    """Input that cannot be used; the message names the argument, what came and what was expected."""

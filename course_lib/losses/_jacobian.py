@@ -1,13 +1,15 @@
 """Products JᵀS of the logits' Jacobian with a soft matrix: many columns in one call, differentiable again."""
 
+import math
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from course_lib.errors import CourseError, NotFinite
+from course_lib.errors import CourseError
 from course_lib.losses._common import at_least_float32, check_logits
 
 ESTIMATORS = ("exact", "hutchinson")
@@ -17,7 +19,9 @@ _STEPS = ("SignBackward", "SgnBackward", "RoundBackward", "FloorBackward", "Ceil
 
 @dataclass(frozen=True)
 class PullBack:
-    """Stands for activations where there is no autograd graph to walk: under ``torch.vmap``, in stacked training.
+    """Stands for activations in the training loop: how to differentiate by them, without looking at them.
+
+    Under ``torch.vmap`` there is no autograd graph to walk. And the steps of one student need no check each.
 
     Attributes:
         function: from cotangents of the logits (m, N, C) to the gradients, (m, N, *shape) for each activation.
@@ -29,7 +33,8 @@ class PullBack:
 def differentiates(parameter: str) -> Callable:
     """Mark a loss that differentiates the logits with respect to what it takes as ``parameter``.
 
-    The training loop then supplies something differentiable there, and keeps to float32.
+    The training loop then keeps to float32 and supplies there what ``soft_gradients(..., create_graph=True)`` takes; so
+    a loss that asks this function for its gradients trains one student and many at once.
     """
 
     def mark(loss: Callable) -> Callable:
@@ -61,16 +66,16 @@ def soft_gradients(
 
     Raises:
         CourseError: a shape does not fit, an activation is not part of the graph of the logits, a train-mode batch
-            norm or a step function lies between them; on a CPU also NaN or infinity (``NotFinite``).
+            norm or a step function lies between them; on a CPU also NaN or infinity.
     """
-    columns = cotangents(logits, soft_matrix, activations)
-    several = pull_back(logits, activations, columns, create_graph=create_graph)
+    matrix = checked_matrix(logits, soft_matrix, activations)
+    several = pull_back(logits, activations, columns_of(matrix, len(logits)), create_graph=create_graph)
     gradients = tuple(each.transpose(0, 1) for each in several)  # (N, m, *shape)
     return gradients[0] if isinstance(activations, Tensor) else gradients
 
 
-def cotangents(logits: Tensor, soft_matrix: Tensor, activations: object) -> Tensor:
-    """The columns of S for every example, (m, N, C), after checking logits and S."""
+def checked_matrix(logits: Tensor, soft_matrix: Tensor, activations: object) -> Tensor:
+    """S in the precision of the logits, after checking both."""
     check_logits(student_logits=logits)
     n, classes = logits.shape
     if not isinstance(soft_matrix, Tensor) or not soft_matrix.is_floating_point():
@@ -86,17 +91,21 @@ def cotangents(logits: Tensor, soft_matrix: Tensor, activations: object) -> Tens
         )
     if not isinstance(activations, PullBack):
         check_finite(student_logits=logits, soft_matrix=soft_matrix)
-    matrix = soft_matrix.to(logits)
-    return matrix.t()[:, None].expand(-1, n, -1) if matrix.ndim == 2 else matrix.permute(2, 0, 1)
+    return soft_matrix.to(logits)
+
+
+def columns_of(matrix: Tensor, examples: int) -> Tensor:
+    """The columns of S for every example, as cotangents of the logits, (m, N, C)."""
+    return matrix.t()[:, None].expand(-1, examples, -1) if matrix.ndim == 2 else matrix.permute(2, 0, 1)
 
 
 def probed(
-    columns: Tensor, estimator: str, probes: int, generator: torch.Generator | None
+    matrix: Tensor, examples: int, estimator: str, probes: int, generator: torch.Generator | None
 ) -> tuple[Tensor, Tensor | None]:
-    """What to pull back: the columns (m, N, C) themselves, or random ± combinations of them, (P, N, C).
+    """The cotangents to pull back: all columns of S, (m, N, C), or random ± combinations of them, (P, N, C).
 
     Returns:
-        The cotangents, and the signs v of the combinations, (P, m, N), or None where the estimator is exact.
+        The cotangents, and the signs v of the combinations, (P, N, m), or None where the estimator is exact.
     """
     if estimator not in ESTIMATORS:
         raise CourseError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
@@ -107,16 +116,14 @@ def probed(
             raise CourseError(
                 f"probes belongs to estimator='hutchinson'; the exact one takes none, got {probes}"
             )
-        return columns, None
+        return columns_of(matrix, examples), None
     # Signs have E[v vᵀ] = I like Gaussian numbers, and the smallest variance of all (Hutchinson 1989).
-    size = (probes, *columns.shape[:2])
-    signs = (
-        torch.randint(0, 2, size, generator=generator, device=columns.device)
-        .to(columns.dtype)
-        .mul_(2)
-        .sub_(1)
-    )
-    return (signs[..., None] * columns).sum(dim=1), signs
+    size = (probes, examples, matrix.shape[-1])
+    signs = torch.randint(0, 2, size, generator=generator, dtype=matrix.dtype, device=matrix.device)
+    signs = signs.mul_(2).sub_(1)
+    if matrix.ndim == 2:
+        return signs @ matrix.t(), signs
+    return (matrix @ signs.unsqueeze(-1)).squeeze(-1), signs
 
 
 def pull_back(
@@ -131,15 +138,23 @@ def pull_back(
         return tuple(activations.function(columns))
     layers = [activations] if isinstance(activations, Tensor) else list(activations)
     _check_layers(logits, layers)
+    return products(logits, layers, columns, create_graph=create_graph)
+
+
+def products(
+    logits: Tensor, layers: Sequence[Tensor], columns: Tensor, *, create_graph: bool = True
+) -> tuple[Tensor, ...]:
+    """``pull_back`` through autograd, without checks."""
 
     def product(column: Tensor, batched: bool = False) -> tuple[Tensor, ...]:
         return torch.autograd.grad(
             logits, layers, column, is_grads_batched=batched, create_graph=create_graph, retain_graph=True
         )
 
-    with torch.autocast(logits.device.type, enabled=False):
+    kind = logits.device.type
+    with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
         if len(columns) == 1:  # a batch of one costs more than none
-            gradients = tuple(each[None] for each in product(columns[0]))
+            gradients = tuple(each.unsqueeze(0) for each in product(columns[0]))
         else:
             try:
                 gradients = product(columns, batched=True)
@@ -148,11 +163,18 @@ def pull_back(
     return tuple(map(at_least_float32, gradients))
 
 
+def sum_of_squares(gradients: Sequence[Tensor]) -> Tensor:
+    """Σ of all squares; one dot product for each layer has fewer steps to differentiate than square and sum."""
+    return sum(torch.dot(flat, flat) for flat in (each.reshape(-1) for each in gradients))
+
+
 def check_finite(**values: Tensor) -> None:
     """Refuse NaN and infinity on a CPU; elsewhere looking would wait for the device at every step."""
     for name, value in values.items():
-        if value.device.type == "cpu" and not torch.isfinite(value).all():
-            raise NotFinite(
+        if value.device.type != "cpu" or math.isfinite(value.detach().sum()):  # one fast look at all of them
+            continue
+        if not torch.isfinite(value).all():
+            raise CourseError(
                 f"{name} must hold finite numbers, got {float(value.detach()[~torch.isfinite(value)][0])}: "
                 "look for bad values in the inputs, or lower the learning rate"
             )

@@ -9,10 +9,11 @@ from course_lib.errors import CourseError
 from course_lib.losses._jacobian import (
     PullBack,
     check_finite,
-    cotangents,
+    checked_matrix,
     differentiates,
     probed,
     pull_back,
+    sum_of_squares,
 )
 
 
@@ -46,10 +47,10 @@ def gradient_loss(
     Raises:
         CourseError: as in ``soft_gradients``, or an unknown estimator.
     """
-    columns = cotangents(student_logits, soft_matrix, activations)
-    columns, signs = probed(columns, estimator, probes, generator)
+    matrix = checked_matrix(student_logits, soft_matrix, activations)
+    columns, signs = probed(matrix, len(student_logits), estimator, probes, generator)
     gradients = pull_back(student_logits, activations, columns)  # K × (m or P, N, *shape)
-    return sum(each.square().sum() for each in gradients) / (len(student_logits) * _repeats(signs))
+    return sum_of_squares(gradients) / (len(student_logits) * _repeats(signs))
 
 
 @differentiates("inputs")
@@ -81,26 +82,25 @@ def gradient_matching_loss(
     Raises:
         CourseError: as in ``gradient_loss``, or ``teacher_gradients`` of another shape.
     """
-    columns = cotangents(student_logits, soft_matrix, inputs)
-    _check_teacher(teacher_gradients, inputs, columns)
-    columns, signs = probed(columns, estimator, probes, generator)
+    matrix = checked_matrix(student_logits, soft_matrix, inputs)
+    _check_teacher(teacher_gradients, inputs, (len(student_logits), matrix.shape[-1]))
+    columns, signs = probed(matrix, len(student_logits), estimator, probes, generator)
     (gradients,) = pull_back(student_logits, inputs, columns)  # (m or P, N, *shape)
-    targets = teacher_gradients.detach().transpose(0, 1)  # (m, N, *shape)
-    if signs is not None:  # the same combinations of the teacher's columns
-        targets = torch.stack([(targets * _like(v, targets)).sum(dim=0) for v in signs])
-    return (gradients - targets).square().sum() / (len(student_logits) * _repeats(signs))
+    targets = teacher_gradients.detach()  # (N, m, *shape)
+    # Where the student's columns are combined at random, the teacher's are combined alike.
+    same = (
+        targets.transpose(0, 1)
+        if signs is None
+        else torch.einsum("pnm,nm...->pn...", signs, targets.to(signs))
+    )
+    return sum_of_squares([gradients - same]) / (len(student_logits) * _repeats(signs))
 
 
 def _repeats(signs: Tensor | None) -> int:
     return 1 if signs is None else len(signs)
 
 
-def _like(signs: Tensor, values: Tensor) -> Tensor:
-    """(m, N) with ones appended, to multiply (m, N, *shape)."""
-    return signs.view(*signs.shape, *[1] * (values.ndim - 2))
-
-
-def _check_teacher(teacher_gradients: Tensor, inputs: Tensor | PullBack, columns: Tensor) -> None:
+def _check_teacher(teacher_gradients: Tensor, inputs: Tensor | PullBack, leading: tuple[int, int]) -> None:
     if not isinstance(teacher_gradients, Tensor) or not teacher_gradients.is_floating_point():
         raise CourseError(
             f"teacher_gradients must be a floating-point tensor (N, m, *shape), got {type(teacher_gradients).__name__}"
@@ -109,7 +109,7 @@ def _check_teacher(teacher_gradients: Tensor, inputs: Tensor | PullBack, columns
         return
     if not isinstance(inputs, Tensor):
         raise CourseError(f"inputs must be one tensor, got {type(inputs).__name__}")
-    expected = (columns.shape[1], columns.shape[0], *inputs.shape[1:])
+    expected = (*leading, *inputs.shape[1:])
     if tuple(teacher_gradients.shape) != expected:
         raise CourseError(
             f"teacher_gradients must have shape (N, m, *inputs.shape[1:]) = {expected}, "

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 from course_lib.losses._common import check_positive
-from course_lib.losses._jacobian import PullBack, cotangents, differentiates, pull_back
+from course_lib.losses._jacobian import PullBack, checked_matrix, columns_of, differentiates, pull_back
 
 
 @differentiates("activations")
@@ -38,7 +38,8 @@ def gradient_penalty_loss(
         CourseError: as in ``gradient_loss``; a target below 0, or not as many targets as layers; ε not above 0.
     """
     check_positive(eps=eps)
-    columns = cotangents(student_logits, soft_matrix, activations)
+    matrix = checked_matrix(student_logits, soft_matrix, activations)
+    columns = columns_of(matrix, len(student_logits))
     squares = _squared_norms(pull_back(student_logits, activations, columns))  # (K, N)
     targets = _targets(target_norm, squares)
     return ((squares + eps).sqrt() - targets).square().mean()
@@ -60,7 +61,7 @@ def teacher_gradient_norm(
     Raises:
         CourseError: as in ``gradient_loss``.
     """
-    columns = cotangents(teacher_logits, soft_matrix, activations)
+    columns = columns_of(checked_matrix(teacher_logits, soft_matrix, activations), len(teacher_logits))
     gradients = pull_back(teacher_logits, activations, columns, create_graph=False)
     return _squared_norms(gradients).sqrt().mean(dim=1)
 

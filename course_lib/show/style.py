@@ -28,6 +28,10 @@ class Look:
 METHODS = {
     "hard labels": Look(VERMILION, "o"),
     "soft targets": Look(BLUE, "s"),
+    "logits": Look(GREEN, "^"),
+    "gradient": Look(PURPLE, "v"),
+    "gradient matching": Look(ORANGE, "P"),
+    "penalty": Look(SKY, "X"),
     "teacher": Look(BLACK, "D"),
     "big": Look(GREEN, "^"),
     "small": Look(PURPLE, "v"),

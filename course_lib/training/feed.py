@@ -70,8 +70,8 @@ class Feed:
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
         """
         batch = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
-        with evaluating(model):
-            supplied = forward(batch)
+        with evaluating(model), forward:
+            supplied = forward(batch, rehearsal=True)
         logits = supplied.logits
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__

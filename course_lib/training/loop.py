@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
 
 from course_lib.data import Examples
-from course_lib.errors import CourseError, NotFinite
+from course_lib.errors import CourseError
 from course_lib.progress import progress_bar
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
@@ -129,16 +129,17 @@ def fit(
         model.train()
         epochs = batch_order(len(examples), recipe.batch_size, seed)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
-        history, seconds = _train(
-            lambda rows: objective(passes(feed(rows))),
-            order,
-            optimizer,
-            fabric,
-            recipe,
-            objective,
-            (seed,),
-            progress,
-        )
+        with passes:
+            history, seconds = _train(
+                lambda rows: objective(passes(feed(rows))),
+                order,
+                optimizer,
+                fabric,
+                recipe,
+                objective,
+                (seed,),
+                progress,
+            )
     _check_weights(network.parameters(), seed)
     return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
 
@@ -233,10 +234,7 @@ def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress
     what = f"Training {len(seeds)} students" if len(seeds) > 1 else "Training"
     with progress_bar(what, recipe.steps, progress) as advance:
         for step, rows in enumerate(islice(order, recipe.steps)):
-            try:
-                total, values = forward(rows)
-            except NotFinite as error:
-                raise TrainingDiverged(f"{error} (step {step}, seed {', '.join(map(str, seeds))})") from error
+            total, values = forward(rows)
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(total)
             optimizer.step()

@@ -1,6 +1,6 @@
 """One forward pass of a student with all that a loss may ask for: logits, activations, what to differentiate by."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_lib.losses import PullBack, soft_gradients
+from course_lib.losses._jacobian import products
 from course_lib.models import Activations
 from course_lib.training.sources import INPUTS, SOFT_MATRIX, Source
 
@@ -20,14 +21,14 @@ class Pass:
         batch: what does not depend on the student.
         logits: (N, C).
         activations: by layer, (N, *shape); "inputs" is the input itself.
-        pull: from cotangents of the logits (m, N, C) to gradients (m, N, *shape) by layer, where the activations
-            are not part of an autograd graph; None where they are.
+        pull: from cotangents of the logits (m, N, C) and names of layers to gradients, (m, N, *shape) each; None
+            in the rehearsal, where the losses are given the activations themselves and check their graph.
     """
 
     batch: Mapping[Source, Tensor]
     logits: Tensor
     activations: Mapping[str, Tensor]
-    pull: Callable[[Tensor], Mapping[str, Tensor]] | None = None
+    pull: Callable[[Tensor, Sequence[str]], Sequence[Tensor]] | None = None
 
     def __getitem__(self, source: Source) -> Tensor:
         if source.name == "student_logits":
@@ -39,16 +40,16 @@ class Pass:
             return soft_gradients(self.logits, inputs, self.batch[SOFT_MATRIX], create_graph=True)[0]
         return self.batch[source]
 
-    def differentiable(self, layers: Iterable[str], *, single: bool) -> Tensor | list[Tensor] | PullBack:
+    def differentiable(self, layers: Sequence[str], *, single: bool) -> Tensor | list[Tensor] | PullBack:
         """The activations of these layers as the losses take them: tensors of the graph, or what stands for them."""
         if self.pull is not None:
-            return PullBack(lambda columns: [self.pull(columns)[layer] for layer in layers])
+            return PullBack(lambda columns: self.pull(columns, layers))
         tensors = [self.activations[layer] for layer in layers]
         return tensors[0] if single else tensors
 
 
 class Forward:
-    """The forward pass of one network, through autograd.
+    """The forward pass of one network, through autograd, inside a ``with`` block.
 
     Args:
         model: what is called, e.g. the network inside Fabric's wrapper.
@@ -63,11 +64,22 @@ class Forward:
         self._model, self._activations = model, Activations(network, layers)
         self._by_inputs = "inputs" in differentiated
 
-    def __call__(self, batch: Mapping[Source, Tensor]) -> Pass:
+    def __enter__(self) -> "Forward":
+        self._activations.__enter__()
+        return self
+
+    def __exit__(self, *exception) -> None:
+        self._activations.__exit__(*exception)
+
+    def __call__(self, batch: Mapping[Source, Tensor], *, rehearsal: bool = False) -> Pass:
         inputs = batch[INPUTS].detach().requires_grad_() if self._by_inputs else batch[INPUTS]
-        with self._activations as z:
-            logits = self._model(inputs)
-        return Pass(batch, logits, {"inputs": inputs, **{name: z[name] for name in z}})
+        logits = self._model(inputs)
+        activations = {"inputs": inputs, **{name: self._activations[name] for name in self._activations}}
+
+        def pull(columns: Tensor, layers: Sequence[str]) -> Sequence[Tensor]:
+            return products(logits, [activations[layer] for layer in layers], columns)
+
+        return Pass(batch, logits, activations, None if rehearsal else pull)
 
 
 class StackedForward:
@@ -124,9 +136,11 @@ class StackedForward:
         zeros = {layer: some.new_zeros(len(some), *shape) for layer, shape in self._shapes.items()}
         logits, backward, activations = torch.func.vjp(run, zeros, has_aux=True)
 
-        def pull(columns: Tensor) -> Mapping[str, Tensor]:
+        def pull(columns: Tensor, layers: Sequence[str]) -> Sequence[Tensor]:
             if len(columns) == 1:  # a batch of one costs more than none
-                return {layer: each[None] for layer, each in backward(columns[0])[0].items()}
-            return torch.vmap(backward)(columns)[0]
+                gradients = backward(columns[0])[0]
+                return [gradients[layer].unsqueeze(0) for layer in layers]
+            gradients = torch.vmap(backward)(columns)[0]
+            return [gradients[layer] for layer in layers]
 
         return Pass(batch, logits, activations, pull)

@@ -8,6 +8,7 @@ from torch import nn
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.losses import (
+    differentiates,
     gradient_loss,
     gradient_matching_loss,
     gradient_penalty_loss,
@@ -317,12 +318,45 @@ def test_bad_settings_are_told_before_the_first_step(train, cache, train_with):
             train_with(small_mlp, objective, train, SHORT, teacher=cache)
 
 
-def test_diverging_gradients_name_step_and_seed(train, cache):
+ONE_OR_MANY = [fit, lambda *a, seed, **k: fit_many(*a, seeds=[seed], **k)]
+
+
+@pytest.mark.parametrize("train_with", ONE_OR_MANY, ids=["fit", "fit_many"])
+def test_diverging_gradients_name_term_step_and_seed(train, cache, train_with):
     recipe = Recipe(steps=200, optimizer="sgd", lr=1e3)
-    with pytest.raises(TrainingDiverged, match=r"student_logits must hold finite .*\(step \d+, seed 7\)"):
-        fit(small_mlp, gradient(1.0), train, recipe, seed=7, teacher=cache)
-    with pytest.raises(TrainingDiverged, match=r"became .* at step \d+ \(seed 7\)"):
-        fit_many(small_mlp, gradient(1.0), train, recipe, seeds=[7], teacher=cache)
+    with pytest.raises(TrainingDiverged, match=r"the loss term .* became .* at step \d+ \(seed 7\)"):
+        train_with(small_mlp, gradient(1.0), train, recipe, seed=7, teacher=cache)
+
+
+def test_bad_pixels_are_named_before_the_first_step(train, teacher):
+    from dataclasses import replace
+
+    bad = replace(train, mean=train.mean * float("nan"))
+    cache = cache_teacher(teacher, train, soft_matrix=S)
+    with pytest.raises(
+        CourseError, match="student_logits must hold finite numbers, got nan: look for bad values"
+    ):
+        fit(small_mlp, gradient(1.0), bad, SHORT, teacher=cache)
+
+
+def test_a_loss_of_ones_own_trains_one_or_many(train, cache):
+    @differentiates("activations")
+    def looped(student_logits, activations, soft_matrix):
+        columns = [
+            soft_gradients(student_logits, activations, s[:, None], create_graph=True)
+            for s in soft_matrix.t()
+        ]
+        return sum(each.square().sum() for several in columns for each in several) / len(student_logits)
+
+    def objective(loss):
+        return Objective([Term("logits", logit_loss), Term("own", loss, 0.01, layers=["inputs", "relu1"])])
+
+    alone, same = (
+        fit(small_mlp, objective(each), train, SHORT, teacher=cache) for each in (looped, gradient_loss)
+    )
+    many = fit_many(small_mlp, objective(looped), train, SHORT, seeds=[0], teacher=cache)
+    assert torch.allclose(weights(alone.model), weights(same.model), atol=1e-5)
+    assert torch.allclose(weights(many.model(0)), weights(same.model), atol=1e-5)
 
 
 @pytest.mark.parametrize(
