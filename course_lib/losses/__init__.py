@@ -6,19 +6,31 @@ Reductions are the same everywhere: sum over classes and features, mean over exa
 from course_lib.losses._jacobian import PullBack, differentiates, soft_gradients
 from course_lib.losses.gradient import gradient_loss, gradient_matching_loss
 from course_lib.losses.hard_label import hard_label_loss
+from course_lib.losses.hypersphere import (
+    angle_loss,
+    hypersphere_split,
+    magnitude_loss,
+    radius_loss,
+    spherical_soft_target_loss,
+)
 from course_lib.losses.logit import logit_loss
 from course_lib.losses.penalty import gradient_penalty_loss, teacher_gradient_norm
 from course_lib.losses.soft_target import soft_target_loss
 
 __all__ = [
     "PullBack",
+    "angle_loss",
     "differentiates",
     "gradient_loss",
     "gradient_matching_loss",
     "gradient_penalty_loss",
     "hard_label_loss",
+    "hypersphere_split",
     "logit_loss",
+    "magnitude_loss",
+    "radius_loss",
     "soft_gradients",
     "soft_target_loss",
+    "spherical_soft_target_loss",
     "teacher_gradient_norm",
 ]

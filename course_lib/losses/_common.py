@@ -1,5 +1,7 @@
 """What the losses share: checks that answer a wrong call in one sentence, and numerically safe logarithms."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -44,6 +46,18 @@ def check_positive(**values: float | Tensor) -> None:
             continue
         if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
             raise CourseError(f"{name} must be a finite number above 0, got {value!r}")
+
+
+def check_finite(**values: Tensor) -> None:
+    """Refuse NaN and infinity on a CPU; elsewhere looking would wait for the device at every step."""
+    for name, value in values.items():
+        if value.device.type != "cpu" or math.isfinite(value.detach().sum()):  # one fast look at all of them
+            continue
+        if not torch.isfinite(value).all():
+            raise CourseError(
+                f"{name} must hold finite numbers, got {float(value.detach()[~torch.isfinite(value)][0])}: "
+                "look for bad values in the inputs, or lower the learning rate"
+            )
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -1,6 +1,5 @@
 """Products JᵀS of the logits' Jacobian with a soft matrix: many columns in one call, differentiable again."""
 
-import math
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import at_least_float32, check_logits
+from course_lib.losses._common import at_least_float32, check_finite, check_logits
 
 ESTIMATORS = ("exact", "hutchinson")
 # Their derivative is zero wherever it exists, so that nothing can be learned through it.
@@ -166,18 +165,6 @@ def products(
 def sum_of_squares(gradients: Sequence[Tensor]) -> Tensor:
     """Σ of all squares; one dot product for each layer has fewer steps to differentiate than square and sum."""
     return sum(torch.dot(flat, flat) for flat in (each.reshape(-1) for each in gradients))
-
-
-def check_finite(**values: Tensor) -> None:
-    """Refuse NaN and infinity on a CPU; elsewhere looking would wait for the device at every step."""
-    for name, value in values.items():
-        if value.device.type != "cpu" or math.isfinite(value.detach().sum()):  # one fast look at all of them
-            continue
-        if not torch.isfinite(value).all():
-            raise CourseError(
-                f"{name} must hold finite numbers, got {float(value.detach()[~torch.isfinite(value)][0])}: "
-                "look for bad values in the inputs, or lower the learning rate"
-            )
 
 
 def _check_layers(logits: Tensor, layers: Sequence[Tensor]) -> None:

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
+from course_lib.losses._common import check_finite
 from course_lib.losses._jacobian import (
     PullBack,
-    check_finite,
     checked_matrix,
     differentiates,
     probed,

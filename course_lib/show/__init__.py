@@ -16,6 +16,8 @@ __all__ = [
     "curves",
     "heatmap",
     "image_grid",
+    "split_chart",
+    "split_slider",
     "temperature_chart",
     "temperature_slider",
     "use_style",
@@ -23,6 +25,8 @@ __all__ = [
 
 # These need packages for notebooks, which the library alone does without.
 _IN_NOTEBOOKS = {
+    "split_chart": "course_lib.show.split_chart",
+    "split_slider": "course_lib.show.split_chart",
     "temperature_chart": "course_lib.show.chart",
     "temperature_slider": "course_lib.show.slider",
 }

@@ -24,7 +24,7 @@ class Look:
     marker: str
 
 
-# A new method is one more line.
+# A new method is one more line. Big and small are sizes and never share a figure with logits and gradient.
 METHODS = {
     "hard labels": Look(VERMILION, "o"),
     "soft targets": Look(BLUE, "s"),

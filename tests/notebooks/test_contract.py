@@ -178,6 +178,12 @@ def test_notebooks_are_the_chapters_announced_and_begin_at_zero():
     assert names == [name for name in announced if name in names]
 
 
+def test_only_one_notebook_makes_the_cover():
+    assert [path.stem for path in NOTEBOOKS if tagged(nbformat.read(path, as_version=4), "cover")] == [
+        "02_soft_targets"
+    ]
+
+
 def data(**kinds):
     return new_output("display_data", data={kind.replace("_", "/"): value for kind, value in kinds.items()})
 
