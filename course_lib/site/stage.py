@@ -1,7 +1,9 @@
 """Lays out what Jupyter Book reads: the book's pages, the notebooks, the landing page's map, the chart bundle."""
 
 import base64
+import re
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ from course_lib.runner.find import list_notebooks
 from course_lib.site.notebook import alternative_text, chart_html, chart_of, promise, title
 
 _LEFT_OUT = ("_build", "*.pyc", "__pycache__")
+_TO_CHAPTER = re.compile(
+    r"\[([^\]]*)\]\((?:(?:\.\./)?notebooks/)?(\d\d_\w+)\.ipynb(?:#[^)]*)?\)(?:\{[^}]*\})?"
+)
 _TRY = """## Try it here
 
 A network's answer to a picture, divided by the temperature before softmax. Warm it up, and see which other classes
@@ -36,18 +41,33 @@ def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(pages, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
     (folder / "notebooks").mkdir()
-    for path in found:
-        shutil.copyfile(path, folder / "notebooks" / path.name)
     _write_chart_bundle(folder / "_vendor" / "charts")
     read = {path.stem: nbformat.read(path, as_version=4) for path in found}
+    chapters = yaml.safe_load((pages / "chapters.yml").read_text(encoding="utf-8"))
+    absent = {chapter["name"] for chapter in chapters} - set(read)
+    for name, notebook in read.items():
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = without_links(cell.source, absent)
+        nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
+    for page in folder.glob("*.md"):
+        page.write_text(without_links(page.read_text(encoding="utf-8"), absent), encoding="utf-8")
     generated = folder / "_generated"
     generated.mkdir()
-    chapters = yaml.safe_load((pages / "chapters.yml").read_text(encoding="utf-8"))
     (generated / "map.md").write_text(course_map(read), encoding="utf-8")
     (generated / "coming.md").write_text(coming(chapters, read), encoding="utf-8")
     (generated / "chart.md").write_text(_first_chart(read), encoding="utf-8")
     (generated / "picture.md").write_text(_picture(read, generated), encoding="utf-8")
     return folder
+
+
+def without_links(text: str, absent: Collection[str]) -> str:
+    """``text`` with links to the chapters ``absent`` turned into their words.
+
+    A site of a few notebooks has no page for them. Links to any other missing notebook stay, so that
+    the build tells of them.
+    """
+    return _TO_CHAPTER.sub(lambda link: link[1] if link[2] in absent else link[0], text)
 
 
 def _write_chart_bundle(folder: Path) -> None:

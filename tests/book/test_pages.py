@@ -67,12 +67,14 @@ def test_alexnet_of_torchvision():
 def test_the_librarys_page_runs(monkeypatch):
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 5
     code = "\n".join(blocks)
     assert "steps=600" in code
     names = {}
     exec(compile(code.replace("steps=600", "steps=20"), "library.md", "exec"), names)
-    assert set(names["run"].history) >= {"hard", "bounded", "total"}
+    assert set(names["run"].history) == {"hard", "bounded", "total"}
+    assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
+    assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
 
 
 def test_every_term_has_its_chinese_and_a_definition():

@@ -13,7 +13,7 @@ from small_course import chart_specification, notebook, picture, shown
 from course_lib import site
 from course_lib.errors import CourseError
 from course_lib.site import notebook as site_notebook
-from course_lib.site.stage import coming, course_map
+from course_lib.site.stage import coming, course_map, without_links
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 ELSEWHERE = re.compile(r"^\s*(?:https?:)?//", re.IGNORECASE)
@@ -117,6 +117,23 @@ def test_coming_next_vanishes_when_everything_is_there():
     assert "**01** B: see b" in coming(chapters, one)
     assert "see a" not in coming(chapters, one)
     assert coming(chapters, {"00_a": None, "01_b": None}) == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("see [chapter 05](notebooks/05_gradient_penalty.ipynb).", "see chapter 05."),
+        ("see [chapter *05*](05_gradient_penalty.ipynb#epsilon).", "see chapter *05*."),
+        ("[Go](notebooks/05_gradient_penalty.ipynb){.sd-btn .sd-btn-primary}", "Go"),
+        ("[b](notebooks/04_gradient_distillation.ipynb)", "[b](notebooks/04_gradient_distillation.ipynb)"),
+        (
+            "a typing error: [c](notebooks/05_gradient.ipynb)",
+            "a typing error: [c](notebooks/05_gradient.ipynb)",
+        ),
+    ],
+)
+def test_links_to_chapters_that_a_site_leaves_out_become_words(text, left):
+    assert without_links(text, {"05_gradient_penalty"}) == left
 
 
 def test_a_card_has_the_notebooks_own_title_and_promise():
