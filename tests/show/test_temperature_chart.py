@@ -31,7 +31,7 @@ def bundle(version):
 
 
 @pytest.fixture
-def draw(chromium, chart):
+def draw(chromium, chart, website_page):
     """draw(version=None): the chart in a page as wide as a phone, by the newest Vega-Lite or an older one."""
     contexts, wrong = [], []
 
@@ -41,7 +41,7 @@ def draw(chromium, chart):
         page.route("**/*", lambda route: (wrong.append(route.request.url), route.abort()))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.set_content('<body style="margin:0"><div id="chart"></div></body>')
+        page.set_content(website_page)
         page.evaluate("code => (0, eval)(code)", bundle(version))
         page.evaluate(
             """async (spec) => {
