@@ -8,15 +8,16 @@ from torch import Tensor
 from course_lib.errors import CourseError
 
 
-def check_logits(**logits: Tensor) -> None:
-    """Refuse logits that are not floating point of one shape (N, C) with N ≥ 1 and C ≥ 2."""
+def check_logits(*, columns: int = 2, **logits: Tensor) -> None:
+    """Refuse logits that are not floating point of one shape (N, C) with N ≥ 1 and C ≥ ``columns``."""
     first_name, first = next(iter(logits.items()))
     for name, value in logits.items():
         if not isinstance(value, Tensor) or not value.is_floating_point():
             came = f"{value.dtype} tensor" if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"{name} must be a floating-point tensor of shape (N, C), got {came}")
-        if value.ndim != 2 or value.shape[0] < 1 or value.shape[1] < 2:
-            raise CourseError(f"{name} must have shape (N, C) with N ≥ 1 and C ≥ 2, got {tuple(value.shape)}")
+        if value.ndim != 2 or value.shape[0] < 1 or value.shape[1] < columns:
+            wanted = f"(N, C) with N ≥ 1 and C ≥ {columns}"
+            raise CourseError(f"{name} must have shape {wanted}, got {tuple(value.shape)}")
         if value.shape != first.shape:
             raise CourseError(
                 f"{name} must have the shape of {first_name}, {tuple(first.shape)}, got {tuple(value.shape)}"

@@ -75,7 +75,7 @@ def soft_gradients(
 
 def checked_matrix(logits: Tensor, soft_matrix: Tensor, activations: object) -> Tensor:
     """S in the precision of the logits, after checking both."""
-    check_logits(student_logits=logits)
+    check_logits(columns=1, student_logits=logits)  # a critic has one output
     n, classes = logits.shape
     if not isinstance(soft_matrix, Tensor) or not soft_matrix.is_floating_point():
         came = (
