@@ -13,6 +13,7 @@ from course_lib.losses.hypersphere import (
     radius_loss,
     spherical_soft_target_loss,
 )
+from course_lib.losses.label_smoothing import smoothed_label_loss
 from course_lib.losses.logit import logit_loss
 from course_lib.losses.penalty import gradient_penalty_loss, teacher_gradient_norm
 from course_lib.losses.soft_target import soft_target_loss
@@ -29,6 +30,7 @@ __all__ = [
     "logit_loss",
     "magnitude_loss",
     "radius_loss",
+    "smoothed_label_loss",
     "soft_gradients",
     "soft_target_loss",
     "spherical_soft_target_loss",

@@ -35,7 +35,7 @@ def kernel_manager(threads: int | None = None) -> AsyncKernelManager:
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
         # OpenMP's threads wait for each other spinning. On a busy machine the one that is waited for may not be
         # running at all, and small networks then train ten times slower: spin briefly, then sleep.
-        "GOMP_SPINCOUNT": "2000",
+        "GOMP_SPINCOUNT": "5000",
     }
     if threads is not None:
         environment |= dict.fromkeys(

@@ -8,6 +8,7 @@ from course_lib.training.methods import (
     gradient_penalty,
     hard_labels,
     logits,
+    smoothed_labels,
     soft_targets,
 )
 from course_lib.training.objective import Objective, PerStudent, Term
@@ -50,6 +51,7 @@ __all__ = [
     "gradient_penalty",
     "hard_labels",
     "logits",
+    "smoothed_labels",
     "soft_targets",
     "student_activation",
     "teacher_activation",

@@ -11,6 +11,7 @@ from course_lib.losses import (
     gradient_penalty_loss,
     hard_label_loss,
     logit_loss,
+    smoothed_label_loss,
     soft_target_loss,
 )
 from course_lib.training.objective import Objective, PerStudent, Term
@@ -19,6 +20,11 @@ from course_lib.training.objective import Objective, PerStudent, Term
 def hard_labels() -> Objective:
     """Labels alone, the baseline."""
     return Objective([Term("hard", hard_label_loss)])
+
+
+def smoothed_labels(smoothing: float | PerStudent = 0.1) -> Objective:
+    """Labels, softened without a teacher: the control that every soft target has to beat."""
+    return Objective([Term("smoothed", smoothed_label_loss, smoothing=smoothing)])
 
 
 def soft_targets(temperature: float | PerStudent = 4.0, lam: float | PerStudent = 0.9) -> Objective:

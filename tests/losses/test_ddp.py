@@ -11,6 +11,7 @@ from course_lib.losses import (
     gradient_penalty_loss,
     hard_label_loss,
     logit_loss,
+    smoothed_label_loss,
     soft_target_loss,
 )
 from course_lib.models import Activations, small_mlp
@@ -42,6 +43,8 @@ def losses(model, network, rows):
 
     logits, _, _ = passed()
     yield "hard", hard_label_loss(logits, LABELS[rows])
+    logits, _, _ = passed()
+    yield "smoothed", smoothed_label_loss(logits, LABELS[rows], 0.2)
     logits, _, _ = passed()
     yield "logit", logit_loss(logits, TEACHER[rows])
     logits, _, _ = passed()

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
-from course_lib.losses import hard_label_loss, logit_loss, soft_target_loss
+from course_lib.losses import hard_label_loss, logit_loss, smoothed_label_loss, soft_target_loss
 
 LOSSES = {
     "hard": lambda z, y, c: hard_label_loss(z, c),
+    "smoothed": lambda z, y, c: smoothed_label_loss(z, c, 0.2),
     "logit": lambda z, y, c: logit_loss(z, y),
     "soft T=1": lambda z, y, c: soft_target_loss(z, y, 1.0),
     "soft T=4": lambda z, y, c: soft_target_loss(z, y, 4.0),
@@ -41,6 +42,19 @@ def test_hard_label_loss_is_the_mean_negative_log_probability_of_the_label():
         rows
     )
     assert hard_label_loss(student, labels).item() == pytest.approx(expected, rel=1e-12)
+
+
+def test_smoothed_label_loss_is_the_cross_entropy_with_labels_mixed_with_even_shares():
+    student, _, labels = example()
+    rows, smoothing = student.tolist(), 0.2
+    total = 0.0
+    for row, c in zip(rows, labels.tolist(), strict=True):
+        targets = [(1 - smoothing) * (place == c) + smoothing / len(row) for place in range(len(row))]
+        total -= sum(share * math.log(q) for share, q in zip(targets, softmax(row), strict=True))
+    assert smoothed_label_loss(student, labels, smoothing).item() == pytest.approx(
+        total / len(rows), rel=1e-12
+    )
+    assert torch.equal(smoothed_label_loss(student, labels, 0.0), hard_label_loss(student, labels))
 
 
 def test_logit_loss_sums_over_classes_and_averages_over_examples():
@@ -206,6 +220,8 @@ GOOD = torch.zeros(3, 4)
         (lambda: hard_label_loss(GOOD, torch.zeros(3)), "labels must be torch.int64 .* got torch.float32"),
         (lambda: hard_label_loss(GOOD, torch.zeros(2, dtype=torch.long)), r"shape \(3,\), got .*\(2,\)"),
         (lambda: hard_label_loss(GOOD, [0, 1, 2]), "labels .* got list"),
+        (lambda: smoothed_label_loss(GOOD, torch.zeros(3).long(), 1.0), r"smoothing .* \[0, 1\), got 1.0"),
+        (lambda: smoothed_label_loss(GOOD, torch.zeros(3).long(), "a"), "smoothing .* got 'a'"),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(call, words):

@@ -1,0 +1,30 @@
+"""Label smoothing: soft targets without a teacher, the control for every claim about a teacher's softness."""
+
+from torch import Tensor
+
+from course_lib.errors import CourseError
+from course_lib.losses._common import check_labels, check_logits, log_softmax
+
+
+def smoothed_label_loss(student_logits: Tensor, labels: Tensor, smoothing: float | Tensor) -> Tensor:
+    """Cross-entropy of softmax(F) with (1 − ε)·onehot(c) + ε/C (Szegedy et al. 2016).
+
+    Args:
+        student_logits: F, shape (N, C), any floating type; half precision is computed in float32.
+        labels: c, class indices below C, shape (N,), int64.
+        smoothing: ε in [0, 1); 0 is ``hard_label_loss``.
+
+    Returns:
+        A scalar in nats: sum over classes, mean over examples. Its least value is the targets' entropy, above 0.
+
+    Raises:
+        CourseError: a shape or type does not fit, or a smoothing outside [0, 1).
+    """
+    check_logits(student_logits=student_logits)
+    check_labels(labels, student_logits)
+    number = isinstance(smoothing, int | float) and not isinstance(smoothing, bool)
+    if not isinstance(smoothing, Tensor) and not (number and 0 <= smoothing < 1):
+        raise CourseError(f"smoothing must be a number in [0, 1), got {smoothing!r}")
+    log_q = log_softmax(student_logits)  # (N, C)
+    right = log_q.gather(1, labels[:, None])[:, 0]  # (N,)
+    return -((1 - smoothing) * right + smoothing * log_q.mean(dim=1)).mean()
