@@ -128,6 +128,38 @@ def layer_soft_matrices(
     return correlation, (temperature * correlation).softmax(dim=1)
 
 
+def layer_adapter(
+    teacher_activation: Tensor, teacher_gradient: Tensor, student_activation: Tensor, temperature: float
+) -> Tensor:
+    """A(W_soft, S_soft) of eq. (3): predicts a teacher's channels from a student's, without learning.
+
+    Row c is W_soft ⊙ S_soft, the sign from the correlation and the attention from the shares, with absolute values that
+    sum to one. It speaks of responses of unit root mean square; the scales, measured on the probe batch, are part of
+    the result, so that examples of a training batch stay independent of each other.
+
+    Args:
+        teacher_activation, teacher_gradient, student_activation, temperature: as in ``layer_soft_matrices``.
+
+    Returns:
+        (C_big, C_small), to be multiplied with the student's activations. A teacher's channel that correlates with
+        nothing gets a row of zeros, and a student's channel that is always zero a column of zeros.
+
+    Raises:
+        CourseError: as in ``layer_soft_matrices``.
+    """
+    correlation, shares = layer_soft_matrices(
+        teacher_activation, teacher_gradient, student_activation, temperature
+    )
+    weights = F.normalize(correlation * shares, p=1, dim=1)
+    big, small = (_root_mean_square(maps) for maps in (teacher_activation, student_activation))
+    return big[:, None] * weights * torch.where(small > 0, 1 / small.clamp(min=1e-30), 0)
+
+
+def _root_mean_square(activation: Tensor) -> Tensor:
+    """Of every channel over examples and positions, (channels,)."""
+    return _as_maps(activation).square().mean(dim=(0, 2, 3)).sqrt()
+
+
 def _check_layer(name: str, activation: Tensor, examples: int) -> None:
     if not activation.is_floating_point() or activation.ndim not in (2, 4) or len(activation) != examples:
         raise CourseError(

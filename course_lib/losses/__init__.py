@@ -14,6 +14,7 @@ from course_lib.losses.hypersphere import (
     spherical_soft_target_loss,
 )
 from course_lib.losses.label_smoothing import smoothed_label_loss
+from course_lib.losses.layer import input_gradient_loss, layer_response_loss
 from course_lib.losses.logit import logit_loss
 from course_lib.losses.penalty import gradient_penalty_loss, teacher_gradient_norm
 from course_lib.losses.soft_target import soft_target_loss
@@ -27,6 +28,8 @@ __all__ = [
     "gradient_penalty_loss",
     "hard_label_loss",
     "hypersphere_split",
+    "input_gradient_loss",
+    "layer_response_loss",
     "logit_loss",
     "magnitude_loss",
     "radius_loss",

@@ -10,6 +10,8 @@ from course_lib.losses import (
     gradient_matching_loss,
     gradient_penalty_loss,
     hard_label_loss,
+    input_gradient_loss,
+    layer_response_loss,
     logit_loss,
     smoothed_label_loss,
     soft_target_loss,
@@ -29,6 +31,7 @@ X, LABELS, TEACHER, S = (
     5 * rand(N, 10, seed=2),
     rand(10, M, seed=3),
 )
+ADAPTER = rand(10, 16, seed=5)
 TARGETS = rand(N, M, 1, 8, 8, seed=4)
 
 
@@ -55,6 +58,13 @@ def losses(model, network, rows):
     yield "matching", gradient_matching_loss(logits, x, TARGETS[rows], S) + logit_loss(logits, TEACHER[rows])
     logits, x, z = passed()
     yield "penalty", gradient_penalty_loss(logits, [x, z], S, 0.5) + logit_loss(logits, TEACHER[rows])
+    logits, x, z = passed()
+    yield (
+        "layer",
+        layer_response_loss(z, TEACHER[rows], ADAPTER) + logit_loss(logits, TEACHER[rows]),
+    )
+    logits, x, z = passed()
+    yield "input gradient", input_gradient_loss(logits, x)
 
 
 def gradients(model, network, rows):
