@@ -21,6 +21,9 @@ from course_lib.models import Activations, small_mlp
 N, M = 8, 3
 
 
+NAMES = ["hard", "smoothed", "logit", "soft", "literal", "matching", "penalty", "layer", "input gradient"]
+
+
 def rand(*shape, seed):
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -64,7 +67,7 @@ def losses(model, network, rows):
         layer_response_loss(z, TEACHER[rows], ADAPTER) + logit_loss(logits, TEACHER[rows]),
     )
     logits, x, z = passed()
-    yield "input gradient", input_gradient_loss(logits, x)
+    yield "input gradient", input_gradient_loss(logits, x) + logit_loss(logits, TEACHER[rows])
 
 
 def gradients(model, network, rows):
@@ -99,7 +102,7 @@ def both(tmp_path_factory):
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("name", ["hard", "logit", "soft", "literal", "matching", "penalty"])
+@pytest.mark.parametrize("name", NAMES)
 def test_two_processes_have_the_gradient_of_one(both, name):
     net = network()
     expected = gradients(net, net, torch.arange(N))[name]
