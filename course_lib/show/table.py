@@ -30,10 +30,11 @@ class ComparisonTable:
 
     def _repr_html_(self) -> str:
         def cells(row: tuple[str, ...], tag: str) -> str:
-            sides = ("left", "right", "right", "right", "left")
+            # Only the names may take two lines: then all columns fit beside a website's menu.
+            styles = ("text-align:left;min-width:9em", *["text-align:right;white-space:nowrap"] * 3)
             return "".join(
-                f'<{tag} style="text-align:{side};padding:.25em .8em;white-space:nowrap">{content}</{tag}>'
-                for content, side in zip(row, sides, strict=True)
+                f'<{tag} style="{style};padding:.25em .5em">{content}</{tag}>'
+                for content, style in zip(row, (*styles, "text-align:left;white-space:nowrap"), strict=True)
             )
 
         body = ""
@@ -43,7 +44,7 @@ class ComparisonTable:
             shown = (html.escape(row[0]), *row[1:4], verdict)
             body += f"<tr>{cells(shown, 'td')}</tr>"
         return (
-            f'<table class="course-comparisons"><thead><tr>{cells(_HEAD, "th")}</tr></thead>'
+            f'<table class="course-comparisons" style="font-size:.9em"><thead><tr>{cells(_HEAD, "th")}</tr></thead>'
             f"<tbody>{body}</tbody></table>"
         )
 
