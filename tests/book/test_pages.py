@@ -7,6 +7,7 @@ import pytest
 import yaml
 from torch import nn
 
+from course_lib import losses
 from course_lib._torchvision import torchvision
 from course_lib.runner import list_notebooks
 
@@ -67,7 +68,7 @@ def test_alexnet_of_torchvision():
 def test_the_librarys_page_runs(monkeypatch):
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     code = "\n".join(blocks)
     assert "steps=600" in code
     names = {}
@@ -75,6 +76,14 @@ def test_the_librarys_page_runs(monkeypatch):
     assert set(names["run"].history) == {"hard", "bounded", "total"}
     assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
     assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
+    assert set(names["by_layer"].history) == {"hard", "layer", "total"}
+
+
+def test_the_librarys_page_lists_every_loss():
+    text = (BOOK / "library.md").read_text(encoding="utf-8")
+    assert {name for name in losses.__all__ if name.endswith("_loss")} == set(
+        re.findall(r"`(\w+_loss)`", text)
+    )
 
 
 def test_every_term_has_its_chinese_and_a_definition():
