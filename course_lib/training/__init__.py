@@ -1,6 +1,7 @@
 """Training: objectives of named terms, recipes, the teacher's cache, and the one loop for one student or many."""
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
+from course_lib.training.checkpoint import Checkpoints
 from course_lib.training.loop import Run, Runs, TrainingDiverged, fit, fit_many
 from course_lib.training.methods import (
     gradient,
@@ -34,6 +35,7 @@ __all__ = [
     "STUDENT_LOGITS",
     "TEACHER_GRADIENTS",
     "TEACHER_LOGITS",
+    "Checkpoints",
     "Objective",
     "PerStudent",
     "Recipe",

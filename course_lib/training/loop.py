@@ -16,6 +16,7 @@ from torch.func import functional_call, stack_module_state
 from course_lib.data import Examples
 from course_lib.errors import CourseError
 from course_lib.progress import progress_bar
+from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
@@ -95,6 +96,7 @@ def fit(
     teacher: Teacher | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
+    checkpoints: Checkpoints | None = None,
 ) -> Run:
     """Train one student.
 
@@ -107,9 +109,11 @@ def fit(
         teacher: the teacher's cache, or the teacher, where a term needs its logits.
         fabric: device and precision; one process.
         progress: show a bar where a person can see it.
+        checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
 
     Raises:
-        CourseError: input that cannot be trained on, said before the first step.
+        CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
+            another training, or that cannot be written.
         TrainingDiverged: a loss is NaN or infinite.
     """
     fabric = _one_process(fabric) if fabric else _fabric_for(examples)
@@ -129,6 +133,11 @@ def fit(
         model.train()
         epochs = batch_order(len(examples), recipe.batch_size, seed)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
+        keeper = None
+        if checkpoints:
+            weights = network.state_dict()
+            made = identity(objective, examples, recipe, (seed,), weights, feed.answers)
+            keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer})
         with passes:
             history, seconds = _train(
                 lambda rows: objective(passes(feed(rows))),
@@ -139,6 +148,7 @@ def fit(
                 objective,
                 (seed,),
                 progress,
+                keeper,
             )
     _check_weights(network.parameters(), seed)
     return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
@@ -154,6 +164,7 @@ def fit_many(
     teacher: Teacher | Sequence[Teacher] | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
+    checkpoints: Checkpoints | None = None,
 ) -> Runs:
     """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
 
@@ -218,22 +229,34 @@ def fit_many(
 
     order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
-        history, seconds = _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress)
+        keeper = None
+        if checkpoints:
+            made = identity(objective, together, recipe, seeds, parameters, feed.answers)
+            keeper = Keeper(checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer})
+        history, seconds = _train(
+            forward, order, optimizer, fabric, recipe, objective, seeds, progress, keeper
+        )
     weights = {name: value.detach() for name, value in parameters.items()}
     for student, seed in enumerate(seeds):
         _check_weights((value[student] for value in weights.values()), seed)
     return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
-def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress):
+def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress, keeper):
     """Take ``recipe.steps`` optimiser steps; returns the history by term, each (steps, students), and the seconds."""
     names = (*objective.names, "total")
     record = torch.zeros(recipe.steps, len(names), len(seeds), device=fabric.device)
     schedule = recipe.make_schedule(optimizer)
+    done, before = 0, 0.0
+    if keeper:
+        done, before, kept = keeper.restore(schedule=schedule)
+        if kept is not None:
+            record[:done] = kept.to(record)
     start = time.perf_counter()
     what = f"Training {len(seeds)} students" if len(seeds) > 1 else "Training"
     with progress_bar(what, recipe.steps, progress) as advance:
-        for step, rows in enumerate(islice(order, recipe.steps)):
+        advance(done)
+        for step, rows in enumerate(islice(order, done, recipe.steps), start=done):
             total, values = forward(rows)
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(total)
@@ -243,8 +266,11 @@ def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress
             record[step] = values.view(len(names), -1)
             if (step + 1) % CHECK_EVERY == 0 or step + 1 == recipe.steps:
                 _check_finite(record, step + 1, names, seeds)
-                advance(step % CHECK_EVERY + 1)
-    seconds = time.perf_counter() - start
+                advance(min(step % CHECK_EVERY, step - done) + 1)
+            if keeper and keeper.due(step + 1, recipe.steps):
+                _check_finite(record, step + 1, names, seeds)
+                keeper.save(step + 1, before + time.perf_counter() - start, record, schedule=schedule)
+    seconds = before + time.perf_counter() - start
     values = record.cpu().numpy()
     return {name: values[:, i] for i, name in enumerate(names)}, seconds
 

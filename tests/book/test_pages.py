@@ -65,10 +65,11 @@ def test_alexnet_of_torchvision():
     assert f"{count(alexnet):,}" in article()
 
 
-def test_the_librarys_page_runs(monkeypatch):
+def test_the_librarys_page_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     code = "\n".join(blocks)
     assert "steps=600" in code
     names = {}
@@ -76,6 +77,7 @@ def test_the_librarys_page_runs(monkeypatch):
     assert set(names["run"].history) == {"hard", "bounded", "total"}
     assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
     assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
+    assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
 
 

@@ -1,0 +1,247 @@
+"""Checkpoints: a training that may be killed at any moment and goes on as if it had not been."""
+
+import hashlib
+import io
+import pickle
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from course_lib import __version__
+from course_lib.data import Examples
+from course_lib.errors import CourseError
+from course_lib.files import write_atomically
+from course_lib.training.objective import Objective, PerStudent, Term
+
+_MAGIC = b"course_lib checkpoint 1\n"
+_SAMPLE = 1024  # rows of images and of the teacher's answers by which they are told apart
+
+
+@dataclass(frozen=True)
+class Checkpoints:
+    """Where a training keeps its state, and how often.
+
+    ``fit`` and ``fit_many`` go on from the newest checkpoint in the folder, if it is of the same training: on a CPU
+    they then end with bit-identical weights. A finished training is not repeated.
+
+    Attributes:
+        folder: one for each training; made if needed.
+        every: optimiser steps between two checkpoints; one is written at the end, too.
+        keep: how many of the newest are kept.
+        fall_back: go on from an older checkpoint where the newest is damaged, instead of stopping with an error.
+
+    Raises:
+        CourseError: a number below 1.
+    """
+
+    folder: str | Path
+    every: int = 500
+    keep: int = 2
+    fall_back: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("every", "keep"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+
+    def files(self) -> list[Path]:
+        """The checkpoints in the folder, the newest first."""
+        return sorted(Path(self.folder).glob("step-*.ckpt"), reverse=True)
+
+
+class Stateful(Protocol):
+    def state_dict(self) -> dict[str, Any]: ...
+    def load_state_dict(self, state: dict[str, Any]) -> Any: ...
+
+
+class Weights:
+    """Tensors by name, written to in place."""
+
+    def __init__(self, tensors: Mapping[str, Tensor]):
+        self._tensors = tensors
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {name: value.detach() for name, value in self._tensors.items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, value in self._tensors.items():
+                value.copy_(state[name])
+
+
+class Keeper:
+    """Writes and reads the checkpoints of one training.
+
+    Args:
+        checkpoints: where and how often.
+        identity: what makes it this training and no other, in words, by name.
+        parts: what has state, by name.
+    """
+
+    def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, str], parts: Mapping[str, Stateful]):
+        self._checkpoints, self._identity, self._parts = checkpoints, dict(identity), dict(parts)
+
+    def due(self, done: int, steps: int) -> bool:
+        return done % self._checkpoints.every == 0 or done == steps
+
+    def restore(self, **more: Stateful | None) -> tuple[int, float, Tensor | None]:
+        """Put the newest checkpoint's state in place: steps done, seconds spent, and the record until then."""
+        for part in Path(self._checkpoints.folder).glob(
+            "*.part"
+        ):  # of a process that was killed while it wrote
+            part.unlink(missing_ok=True)
+        kept = self._newest()
+        if kept is None:
+            return 0, 0.0, None
+        for name, part in self._all(more).items():
+            part.load_state_dict(kept["parts"][name])
+        torch.set_rng_state(kept["random"]["cpu"])
+        if torch.cuda.is_available() and kept["random"]["cuda"]:
+            torch.cuda.set_rng_state_all(kept["random"]["cuda"])
+        return kept["done"], kept["seconds"], kept["record"]
+
+    def save(self, done: int, seconds: float, record: Tensor, **more: Stateful | None) -> None:
+        """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
+        content = {
+            "identity": self._identity,
+            "done": done,
+            "seconds": seconds,
+            "record": record[:done].cpu(),
+            "parts": {name: part.state_dict() for name, part in self._all(more).items()},
+            "random": {
+                "cpu": torch.get_rng_state(),
+                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+            },
+        }
+        path = Path(self._checkpoints.folder) / f"step-{done:010}.ckpt"
+        try:
+            write_atomically(path, lambda file: _write(file, content))
+        except OSError as error:
+            left = self._checkpoints.files()
+            rest = f"{left[0].name} is whole" if left else "there is no earlier one"
+            raise CourseError(
+                f"cannot write the checkpoint {path}: {error.strerror or error}; {rest}"
+            ) from error
+        for old in self._checkpoints.files()[self._checkpoints.keep :]:
+            old.unlink(missing_ok=True)
+
+    def _all(self, more: Mapping[str, Stateful | None]) -> dict[str, Stateful]:
+        return self._parts | {name: part for name, part in more.items() if part is not None}
+
+    def _newest(self) -> dict[str, Any] | None:
+        damaged = None
+        for path in self._checkpoints.files():
+            try:
+                kept = read(path)
+            except CourseError as error:
+                if not self._checkpoints.fall_back:
+                    raise
+                damaged = error
+                continue
+            self._refuse_another(path, kept["identity"])
+            return kept
+        if damaged:
+            raise damaged
+        return None
+
+    def _refuse_another(self, path: Path, identity: Mapping[str, str]) -> None:
+        for name, now in self._identity.items():
+            then = identity.get(name, "none")
+            if then != now:
+                raise CourseError(
+                    f"{path} belongs to a training with another {name}: {_short(then)}, now {_short(now)}; "
+                    "name another folder, or delete this one to begin anew"
+                )
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The content of a checkpoint.
+
+    Raises:
+        CourseError: it is no checkpoint, or not whole.
+    """
+    data = Path(path).read_bytes()
+    if not data.startswith(_MAGIC):
+        raise CourseError(f"{path} is not a checkpoint of course_lib; move it out of the folder")
+    digest, payload = data[len(_MAGIC) : len(_MAGIC) + 64], data[len(_MAGIC) + 64 :]
+    if hashlib.sha256(payload).hexdigest().encode() != digest:
+        raise CourseError(
+            f"{path} is damaged or was changed: its content does not match its checksum; delete it, or go on from the "
+            "one before with Checkpoints(..., fall_back=True)"
+        )
+    try:
+        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CourseError(
+            f"{path} holds something other than tensors and plain values, which might run code; delete it"
+        ) from error
+
+
+def _write(file: Any, content: dict[str, Any]) -> None:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    payload = buffer.getbuffer()
+    file.write(_MAGIC + hashlib.sha256(payload).hexdigest().encode())
+    file.write(payload)
+
+
+def identity(
+    objective: Objective,
+    examples: Examples,
+    recipe: Any,
+    seeds: Iterable[int],
+    weights: Mapping[str, Tensor],
+    answers: Mapping[Any, Tensor],
+) -> dict[str, str]:
+    """What makes a training this one and no other, in words, by name.
+
+    Raises:
+        CourseError: a term keeps a random generator of its own, whose state nobody could restore.
+    """
+    return {
+        "version of course_lib": __version__,
+        "recipe": repr(recipe),
+        "seed": ", ".join(map(str, seeds)),
+        "objective": "; ".join(map(_words, objective.terms)),
+        "network": ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items()),
+        "set of examples": f"{len(examples)}, {_digest(examples.index, examples.labels, _sample(examples.images))}",
+        "teacher": ", ".join(f"{source} {_digest(_sample(values))}" for source, values in answers.items()),
+    }
+
+
+def _words(term: Term) -> str:
+    settings = {"weight": term.weight, **term.settings, **term.sources}
+    shown = ", ".join(f"{key}={_value(term, key, value)}" for key, value in settings.items())
+    return f"{term.name}: {term.loss.__name__}({shown}{', layers=' + '+'.join(term.layers) if term.layers else ''})"
+
+
+def _value(term: Term, key: str, value: Any) -> str:
+    if isinstance(value, torch.Generator):
+        raise CourseError(
+            f"term {term.name!r} has a random generator of its own ({key}), whose state no checkpoint holds: leave it "
+            "out, and the training's seed draws"
+        )
+    if isinstance(value, PerStudent):
+        return f"[{', '.join(_value(term, key, each) for each in value.values)}]"
+    return _digest(value) if isinstance(value, Tensor) else str(value)
+
+
+def _sample(values: Tensor) -> Tensor:
+    step = max(1, len(values) // _SAMPLE)
+    return values[::step]
+
+
+def _digest(*tensors: Tensor) -> str:
+    whole = hashlib.sha256()
+    for tensor in tensors:
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return whole.hexdigest()[:12]
+
+
+def _short(text: str, limit: int = 120) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"

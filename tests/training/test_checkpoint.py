@@ -1,0 +1,328 @@
+"""A training that is killed and begun again ends as if nothing had happened, and takes no checkpoint but its own."""
+
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from course_lib.data import load
+from course_lib.errors import CourseError
+from course_lib.losses import gradient_matching_loss, logit_loss
+from course_lib.models import cnn_teacher, mlp, small_mlp
+from course_lib.training import (
+    Checkpoints,
+    Objective,
+    PerStudent,
+    Recipe,
+    Term,
+    cache_teacher,
+    fit,
+    fit_many,
+    gradient_matching,
+    hard_labels,
+    soft_targets,
+)
+from course_lib.training import checkpoint as module
+
+RECIPE = Recipe(steps=60, batch_size=16, lr=1e-2, schedule="cosine")
+
+
+@pytest.fixture(scope="module")
+def train():
+    return load("digits", seed=0).train.take(torch.arange(100))
+
+
+@pytest.fixture(scope="module")
+def cache(train):
+    torch.manual_seed(0)
+    return cache_teacher(cnn_teacher(), train, soft_matrix=torch.eye(10))
+
+
+class Stopped(BaseException):
+    """Like a kill, but within the process."""
+
+
+def stop_after(monkeypatch, step):
+    """The next training stops right after the checkpoint of this step."""
+    save = module.Keeper.save
+
+    def saved(self, done, *arguments, **more):
+        save(self, done, *arguments, **more)
+        if done == step:
+            raise Stopped
+
+    monkeypatch.setattr(module.Keeper, "save", saved)
+
+
+def with_dropout():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 10))
+
+
+def with_batch_norm():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 10))
+
+
+def state(run):
+    return run.model.state_dict()
+
+
+@pytest.mark.parametrize("build", [small_mlp, with_dropout, with_batch_norm])
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_stopped_training_ends_with_the_same_bits(build, optimizer, train, cache, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, optimizer=optimizer)
+    settings = {"seed": 3, "teacher": cache, "progress": False}
+    whole = fit(build, soft_targets(), train, recipe, **settings)
+    with monkeypatch.context() as patched:
+        stop_after(patched, 20)
+        with pytest.raises(Stopped):
+            fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
+    rest = fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
+    assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
+    assert all((rest.history[name] == values).all() for name, values in whole.history.items())
+
+
+def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path, monkeypatch):
+    objective = gradient_matching(PerStudent([0.1, 1.0, 10.0]), "hutchinson")
+    settings = {"seeds": [1, 2, 3], "teacher": cache, "progress": False}
+    whole = fit_many(small_mlp, objective, train, RECIPE, **settings)
+    places = Checkpoints(tmp_path, every=15)
+    with monkeypatch.context() as patched:
+        stop_after(patched, 30)
+        with pytest.raises(Stopped):
+            fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
+    rest = fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
+    assert all(torch.equal(value, rest.parameters[name]) for name, value in whole.parameters.items())
+
+
+def test_a_finished_training_is_not_repeated(train, tmp_path):
+    places = Checkpoints(tmp_path, every=25)
+    first = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    before = [(path.name, path.stat().st_mtime_ns) for path in places.files()]
+    assert [name for name, _ in before] == ["step-0000000060.ckpt", "step-0000000050.ckpt"]  # the newest two
+    again = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    assert [(path.name, path.stat().st_mtime_ns) for path in places.files()] == before
+    assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
+
+
+KILLED = """
+    import os, random, signal, sys, time
+    from pathlib import Path
+    import torch
+    torch.set_num_threads(1)
+    from course_lib.data import load
+    from course_lib.models import small_mlp
+    from course_lib.training import Checkpoints, Recipe, fit, hard_labels
+
+    folder, draw = Path(sys.argv[1]), random.Random(0)
+    recipe = Recipe(steps=400, batch_size=16, schedule="cosine")
+
+    def train(checkpoints):
+        examples = load("digits", seed=0).train.take(list(range(100)))
+        return fit(small_mlp, hard_labels(), examples, recipe, seed=1, checkpoints=checkpoints, progress=False)
+
+    places, kills = Checkpoints(folder / "kept", every=2), 0
+    while True:
+        child = os.fork()  # before this process has computed anything: its threads would not live on in the child
+        if not child:
+            torch.save(train(places).model.state_dict(), folder / "killed.pt")
+            os._exit(0)
+        if kills == 10:
+            assert os.waitpid(child, 0)[1] == 0
+            break
+        known = places.files()[:1]
+        while places.files()[:1] == known and not os.waitpid(child, os.WNOHANG)[0]:
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.01))
+        os.kill(child, signal.SIGKILL)
+        assert os.WIFSIGNALED(os.waitpid(child, 0)[1]), "the training was over before it could be killed"
+        kills += 1
+        print(places.files()[0].name)
+    torch.save(train(None).model.state_dict(), folder / "whole.pt")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bits(tmp_path):
+    command = [sys.executable, "-c", textwrap.dedent(KILLED), str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=280)
+    assert done.returncode == 0, done.stderr
+    steps = done.stdout.split()
+    assert len(steps) == 10
+    assert len(set(steps)) == 10, "every life must get further than the one before"
+    killed, whole = (torch.load(tmp_path / f"{name}.pt") for name in ("killed", "whole"))
+    assert all(torch.equal(value, killed[name]) for name, value in whole.items())
+    assert not list((tmp_path / "kept").glob("*.part")), "what a killed process left is cleared away"
+
+
+@pytest.fixture
+def finished(train, tmp_path):
+    """A folder with the checkpoints of steps 60 and 50."""
+    places = Checkpoints(tmp_path / "kept", every=10)
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    return places
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or was changed.*fall_back=True"),
+        (lambda path: path.write_bytes(path.read_bytes()[:40]), "damaged or was changed"),
+        (
+            lambda path: path.write_bytes(path.read_bytes().replace(b"Recipe(", b"recipe(")),
+            "damaged or was changed",
+        ),
+        (lambda path: path.write_bytes(b"PK\x03\x04 something else"), "is not a checkpoint of course_lib"),
+        (lambda path: path.write_bytes(b""), "is not a checkpoint of course_lib"),
+    ],
+)
+def test_a_damaged_checkpoint_is_refused_or_the_one_before_is_used(spoil, words, finished, train):
+    expected = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
+    spoil(finished.files()[0])
+    with pytest.raises(CourseError, match=words):
+        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=finished, progress=False)
+    run = fit(
+        small_mlp, hard_labels(), train, RECIPE, checkpoints=replace(finished, fall_back=True), progress=False
+    )
+    assert all(torch.equal(value, state(run)[name]) for name, value in state(expected).items())
+
+
+def test_where_all_are_damaged_it_says_so(finished, train):
+    for path in finished.files():
+        path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(CourseError, match="damaged"):
+        fit(
+            small_mlp,
+            hard_labels(),
+            train,
+            RECIPE,
+            checkpoints=replace(finished, fall_back=True),
+            progress=False,
+        )
+
+
+def other_network():
+    return mlp((1, 8, 8), (17,), 10)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"recipe": replace(RECIPE, lr=0.5)}, "another recipe: Recipe.*lr=0.01.* now Recipe.*lr=0.5"),
+        ({"seed": 4}, "another seed: 0, now 4"),
+        ({"build": other_network}, "another network: linear1.weight"),
+        ({"objective": soft_targets()}, "another objective: hard: hard_label_loss"),
+    ],
+)
+def test_a_checkpoint_of_another_training_is_refused(change, words, finished, train, cache):
+    now = {"build": small_mlp, "objective": hard_labels(), "recipe": RECIPE, "seed": 0} | change
+    with pytest.raises(CourseError, match=words):
+        fit(
+            now["build"],
+            now["objective"],
+            train,
+            now["recipe"],
+            seed=now["seed"],
+            teacher=cache,
+            checkpoints=finished,
+            progress=False,
+        )
+
+
+def test_other_examples_and_another_teacher_are_noticed(train, cache, tmp_path):
+    places = Checkpoints(tmp_path)
+    fit(small_mlp, soft_targets(), train, RECIPE, teacher=cache, checkpoints=places, progress=False)
+    changed = replace(train, images=255 - train.images)
+    with pytest.raises(CourseError, match="another set of examples"):
+        fit(
+            small_mlp,
+            soft_targets(),
+            changed,
+            RECIPE,
+            teacher=cnn_teacher(),
+            checkpoints=places,
+            progress=False,
+        )
+    with pytest.raises(CourseError, match="another teacher"):
+        fit(
+            small_mlp,
+            soft_targets(),
+            train,
+            RECIPE,
+            teacher=cnn_teacher(),
+            checkpoints=places,
+            progress=False,
+        )
+
+
+def test_a_full_disk_loses_no_earlier_checkpoint(train, tmp_path, monkeypatch):
+    places, write = Checkpoints(tmp_path, every=10), module.write_atomically
+
+    def full(path, fill):
+        if path.name >= "step-0000000030":
+            raise OSError(28, "No space left on device")
+        write(path, fill)
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(CourseError, match=r"No space left on device; step-0000000020\.ckpt is whole"):
+        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    assert module.read(places.files()[0])["done"] == 20
+
+
+def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
+    path = tmp_path / "step-0000000001.ckpt"
+    path.write_bytes(b"old")
+
+    def half(file):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        module.write_atomically(path, half)
+    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [(path.name, b"old")]
+
+
+def test_a_pickled_object_is_not_run(finished, tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (tmp_path / "was_run",))
+
+    path = finished.files()[0]
+    module.write_atomically(path, lambda file: module._write(file, {"identity": Evil()}))
+    with pytest.raises(CourseError, match="holds something other than tensors and plain values"):
+        module.read(path)
+    assert not (tmp_path / "was_run").exists()
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: Checkpoints("x", every=0), "every must be an integer of at least 1, got 0"),
+        (lambda: Checkpoints("x", keep=1.5), "keep must be an integer of at least 1, got 1.5"),
+    ],
+)
+def test_bad_settings_are_answered_in_one_sentence(call, words):
+    with pytest.raises(CourseError, match=words):
+        call()
+
+
+def test_a_generator_of_ones_own_is_refused(train, cache, tmp_path):
+    matching = Term(
+        "matching", gradient_matching_loss, estimator="hutchinson", generator=torch.Generator().manual_seed(1)
+    )
+    objective = Objective([Term("logits", logit_loss), matching])
+    with pytest.raises(CourseError, match="term 'matching' has a random generator of its own"):
+        fit(
+            small_mlp,
+            objective,
+            train,
+            RECIPE,
+            teacher=cache,
+            checkpoints=Checkpoints(tmp_path),
+            progress=False,
+        )
