@@ -77,6 +77,8 @@ def alexnet(
 
     Images of 63 pixels and more get torchvision's network: its weights can be loaded as they are. For smaller ones the
     first convolution is 3 × 3 with stride 1 and the poolings are padded, so that three of them divide the sides by 8.
+    First weights are drawn as He et al. (2015) propose; with PyTorch's default, which torchvision's network has, signals
+    fade over eight layers, and narrow networks hardly learn.
 
     Args:
         image_shape: (C, H, W) of one input; sides below 63 must be multiples of 8.
@@ -112,7 +114,7 @@ def alexnet(
     widths = [max(1, round(size * width)) for size in _CHANNELS]
     hidden = max(1, round(_HIDDEN * width))
     grid = (6, 6) if large else (sides[0] // 8, sides[1] // 8)
-    return AlexNet(
+    model = AlexNet(
         _features(channels, widths, large),
         nn.AdaptiveAvgPool2d(grid) if large else nn.Identity(),
         nn.Sequential(
@@ -126,6 +128,11 @@ def alexnet(
         ),
         grid,
     )
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)
+    return model
 
 
 def _features(channels: int, widths: Sequence[int], large: bool) -> nn.Sequential:

@@ -72,6 +72,13 @@ def test_width_scales_every_layer_and_leaves_at_least_one_unit():
     assert alexnet((1, 8, 8), 10, width=1e-9)(rand(1, 1, 8, 8)).shape == (1, 10)
 
 
+def test_signals_keep_their_size_through_all_layers():
+    torch.manual_seed(0)
+    model = alexnet((3, 32, 32), 10, width=0.25, dropout=0)
+    logits = model(rand(64, 3, 32, 32))
+    assert 0.3 < logits.std().item() < 10
+
+
 def test_without_dropout_the_layers_keep_their_names():
     with torch.device("meta"):
         assert (
