@@ -23,7 +23,8 @@ class PullBack:
     Under ``torch.vmap`` there is no autograd graph to walk. And the steps of one student need no check each.
 
     Attributes:
-        function: from cotangents of the logits (m, N, C) to the gradients, (m, N, *shape) for each activation.
+        function: from cotangents of the logits (m, N, C) to the gradients, (m, N, *shape) for each activation; from
+            a single one (N, C) to (N, *shape).
     """
 
     function: Callable[[Tensor], Sequence[Tensor]]
@@ -132,7 +133,10 @@ def pull_back(
     *,
     create_graph: bool = True,
 ) -> tuple[Tensor, ...]:
-    """Vector-Jacobian products: for cotangents (m, N, C) one gradient (m, N, *shape) per activation."""
+    """Vector-Jacobian products: one gradient per activation, (m, N, *shape) for cotangents (m, N, C).
+
+    For a single cotangent (N, C) each is (N, *shape).
+    """
     if isinstance(activations, PullBack):
         return tuple(activations.function(columns))
     layers = [activations] if isinstance(activations, Tensor) else list(activations)
@@ -152,7 +156,9 @@ def products(
 
     kind = logits.device.type
     with torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext():
-        if len(columns) == 1:  # a batch of one costs more than none
+        if columns.ndim == logits.ndim:
+            gradients = product(columns)
+        elif len(columns) == 1:  # a batch of one costs more than none
             gradients = tuple(each.unsqueeze(0) for each in product(columns[0]))
         else:
             try:

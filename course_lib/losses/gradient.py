@@ -49,7 +49,9 @@ def gradient_loss(
     """
     matrix = checked_matrix(student_logits, soft_matrix, activations)
     columns, signs = probed(matrix, len(student_logits), estimator, probes, generator)
-    gradients = pull_back(student_logits, activations, columns)  # K × (m or P, N, *shape)
+    if len(columns) == 1:  # a sum of squares can do without the dimension, and so without differentiating it
+        columns = columns[0]
+    gradients = pull_back(student_logits, activations, columns)  # K × (m or P, N, *shape), or (N, *shape)
     return sum_of_squares(gradients) / (len(student_logits) * _repeats(signs))
 
 

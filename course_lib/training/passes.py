@@ -137,6 +137,9 @@ class StackedForward:
         logits, backward, activations = torch.func.vjp(run, zeros, has_aux=True)
 
         def pull(columns: Tensor, layers: Sequence[str]) -> Sequence[Tensor]:
+            if columns.ndim == logits.ndim:
+                gradients = backward(columns)[0]
+                return [gradients[layer] for layer in layers]
             if len(columns) == 1:  # a batch of one costs more than none
                 gradients = backward(columns[0])[0]
                 return [gradients[layer].unsqueeze(0) for layer in layers]
