@@ -5,7 +5,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import check_finite, check_labels, check_logits, check_positive, log_softmax
+from course_lib.losses._common import (
+    check_finite,
+    check_labels,
+    check_logits,
+    check_positive,
+    log_softmax,
+    on_smaller_grid,
+)
 
 
 def class_soft_matrix(teacher_logits: Tensor, labels: Tensor, temperature: float, num_classes: int) -> Tensor:
@@ -122,8 +129,7 @@ def layer_soft_matrices(
         student_activation=student_activation,
     )
     response, own = _as_maps(teacher_gradient * teacher_activation), _as_maps(student_activation)
-    grid = [min(sizes) for sizes in zip(response.shape[2:], own.shape[2:], strict=True)]
-    big, small = (_standardised(F.adaptive_avg_pool2d(maps, grid)) for maps in (response, own))
+    big, small = map(_standardised, on_smaller_grid(response, own))
     correlation = (big @ small.t()).clamp(-1, 1)  # (C_big, C_small)
     return correlation, (temperature * correlation).softmax(dim=1)
 

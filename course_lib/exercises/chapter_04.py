@@ -5,12 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named, rand
 
 WEIGHT, S, X = rand(3, 4, seed=1), rand(3, 2, seed=2), rand(5, 4, seed=3)
 STUDENT, TEACHER = rand(5, 2, 4, seed=4), rand(5, 2, 4, seed=5)

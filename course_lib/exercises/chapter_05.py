@@ -5,12 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
-
-
-def rand(*shape: int, seed: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named, rand
 
 GRADIENTS, ALPHA = rand(5, 2, 3, seed=1), 1.5
 FLAT = torch.cat(

@@ -3,6 +3,7 @@
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.errors import CourseError
@@ -59,6 +60,12 @@ def check_finite(**values: Tensor) -> None:
                 f"{name} must hold finite numbers, got {float(value.detach()[~torch.isfinite(value)][0])}: "
                 "look for bad values in the inputs, or lower the learning rate"
             )
+
+
+def on_smaller_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+    """Both maps (N, C, H, W), the larger one averaged down to the smaller grid."""
+    grid = [min(sides) for sides in zip(first.shape[2:], second.shape[2:], strict=True)]
+    return F.adaptive_avg_pool2d(first, grid), F.adaptive_avg_pool2d(second, grid)
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

@@ -1,11 +1,10 @@
 """Layer-wise distillation, the article's eq. (3): a student's layer imitates the teacher's through an adapter."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import at_least_float32
+from course_lib.losses._common import at_least_float32, on_smaller_grid
 from course_lib.losses._jacobian import PullBack, differentiates
 from course_lib.losses.gradient import gradient_loss
 
@@ -47,8 +46,7 @@ def layer_response_loss(
         raise CourseError(f"adapter must have shape {channels}, (C_big, C_small), got {tuple(adapter.shape)}")
     student, teacher = at_least_float32(student_response), at_least_float32(teacher_response.detach())
     if student.ndim == 4:
-        grid = [min(sides) for sides in zip(student.shape[2:], teacher.shape[2:], strict=True)]
-        student, teacher = (F.adaptive_avg_pool2d(maps, grid) for maps in (student, teacher))
+        student, teacher = on_smaller_grid(student, teacher)
     if adapter is not None:
         student = torch.einsum("ts,ns...->nt...", adapter.to(student.dtype), student)
     return (student - teacher).square().sum() / len(student)

@@ -78,7 +78,7 @@ def alexnet(
     Images of 63 pixels and more get torchvision's network: its weights can be loaded as they are. For smaller ones the
     first convolution is 3 × 3 with stride 1 and the poolings are padded, so that three of them divide the sides by 8.
     First weights are drawn as He et al. (2015) propose; with PyTorch's default, which torchvision's network has,
-    signals fade over eight layers, and narrow networks hardly learn.
+    signals fade over eight layers.
 
     Args:
         image_shape: (C, H, W) of one input; sides below 63 must be multiples of 8.

@@ -203,13 +203,14 @@ def identity(
     Raises:
         CourseError: a term keeps a random generator of its own, whose state nobody could restore.
     """
+    contents = examples.index, examples.labels, examples.mean, examples.std, _sample(examples.images)
     return {
         "version of course_lib": __version__,
         "recipe": repr(recipe),
         "seed": ", ".join(map(str, seeds)),
         "objective": "; ".join(map(_words, objective.terms)),
         "network": ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items()),
-        "set of examples": f"{len(examples)}, {_digest(examples.index, examples.labels, _sample(examples.images))}",
+        "set of examples": f"{len(examples)}, {_digest(*contents)}",
         "teacher": ", ".join(f"{source} {_digest(_sample(values))}" for source, values in answers.items()),
     }
 

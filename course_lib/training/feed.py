@@ -48,7 +48,12 @@ class Feed:
         matrices = [each.pop(SOFT_MATRIX) for each in answers if _is_shared(each.get(SOFT_MATRIX))]
         self._matrices = torch.stack(matrices) if matrices else None
         # All teachers' answers below each other, (teachers · N, ...).
-        self.answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
+        self._answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
+
+    @property
+    def of_teacher(self) -> dict[Source, Tensor]:
+        """All that comes from the teachers, by source."""
+        return self._answers | ({} if self._matrices is None else {SOFT_MATRIX: self._matrices})
 
     def __call__(self, rows: Tensor) -> dict[Source, Tensor]:
         """Tensors for the examples at ``rows``, (B,) or (students, B), each with those leading dimensions."""
@@ -62,7 +67,7 @@ class Feed:
             )
         if self.teachers > 1 and rows.ndim == 2:
             rows = rows + torch.arange(len(rows), device=rows.device)[:, None] * len(self.examples)
-        return batch | {source: pick(values, rows) for source, values in self.answers.items()}
+        return batch | {source: pick(values, rows) for source, values in self._answers.items()}
 
     def rehearse(self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1) -> Pass:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.

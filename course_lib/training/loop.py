@@ -136,7 +136,7 @@ def fit(
         keeper = None
         if checkpoints:
             weights = network.state_dict()
-            made = identity(objective, examples, recipe, (seed,), weights, feed.answers)
+            made = identity(objective, examples, recipe, (seed,), weights, feed.of_teacher)
             keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer})
         with passes:
             history, seconds = _train(
@@ -231,7 +231,7 @@ def fit_many(
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
         keeper = None
         if checkpoints:
-            made = identity(objective, together, recipe, seeds, parameters, feed.answers)
+            made = identity(objective, together, recipe, seeds, parameters, feed.of_teacher)
             keeper = Keeper(checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer})
         history, seconds = _train(
             forward, order, optimizer, fabric, recipe, objective, seeds, progress, keeper

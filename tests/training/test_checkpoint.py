@@ -24,6 +24,7 @@ from course_lib.training import (
     cache_teacher,
     fit,
     fit_many,
+    gradient,
     gradient_matching,
     hard_labels,
     soft_targets,
@@ -258,6 +259,21 @@ def test_other_examples_and_another_teacher_are_noticed(train, cache, tmp_path):
             checkpoints=places,
             progress=False,
         )
+
+
+def test_another_soft_matrix_and_another_normalisation_are_noticed(train, tmp_path):
+    torch.manual_seed(0)
+    teacher, places = cnn_teacher(), Checkpoints(tmp_path)
+
+    def run(examples, matrix):
+        cache = cache_teacher(teacher, examples, soft_matrix=matrix)
+        fit(small_mlp, gradient(), examples, RECIPE, teacher=cache, checkpoints=places, progress=False)
+
+    run(train, torch.eye(10))
+    with pytest.raises(CourseError, match="another teacher"):
+        run(train, 2 * torch.eye(10))
+    with pytest.raises(CourseError, match="another set of examples"):
+        run(replace(train, std=2 * train.std), torch.eye(10))
 
 
 def test_a_full_disk_loses_no_earlier_checkpoint(train, tmp_path, monkeypatch):
