@@ -1,6 +1,8 @@
 """Penalised gradient distillation, the article's eq. (2): the student's gradients get a target size."""
 
+import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
@@ -75,12 +77,13 @@ def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> 
     """α as (K, 1) or ()."""
     layers = len(squares)
     if not isinstance(target_norm, Tensor):
-        try:
-            target_norm = torch.tensor(target_norm, dtype=squares.dtype, device=squares.device)
-        except (TypeError, ValueError, RuntimeError):
-            raise CourseError(f"target_norm must be a number or one per layer, got {target_norm!r}") from None
-        if not (torch.isfinite(target_norm) & (target_norm >= 0)).all():
-            raise CourseError(f"target_norm must be finite and at least 0, got {target_norm.tolist()}")
+        # Looked at as plain numbers: a value of a tensor cannot be, where a training step is recorded.
+        numbers = list(target_norm) if isinstance(target_norm, Sequence) else [target_norm]
+        if not all(isinstance(each, Real) for each in numbers):
+            raise CourseError(f"target_norm must be a number or one per layer, got {target_norm!r}")
+        if not all(0 <= each < math.inf for each in numbers):
+            raise CourseError(f"target_norm must be finite and at least 0, got {target_norm}")
+        target_norm = torch.tensor(target_norm, dtype=squares.dtype, device=squares.device)
     if target_norm.shape not in ((), (1,), (layers,)):
         raise CourseError(
             f"target_norm must be one number or one per layer ({layers}), got shape {tuple(target_norm.shape)}"

@@ -2,7 +2,7 @@
 
 import copy
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -12,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state
+from torch.optim import Optimizer
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError
@@ -21,6 +22,7 @@ from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
 from course_lib.training.recipe import Recipe, batch_order
+from course_lib.training.recorded import record
 
 # How often losses are looked at: looking waits for the device, so not at every step.
 CHECK_EVERY = 50
@@ -131,6 +133,7 @@ def fit(
         passes = Forward(called, network, objective.student_layers, objective.differentiated)
         feed.rehearse(passes, model, objective)
         model.train()
+        back = _backward(fabric, optimizer)
         epochs = batch_order(len(examples), recipe.batch_size, seed)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
         keeper = None
@@ -140,7 +143,7 @@ def fit(
             keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer})
         with passes:
             history, seconds = _train(
-                lambda rows: objective(passes(feed(rows))),
+                lambda rows: back(*objective(passes(feed(rows)))),
                 order,
                 optimizer,
                 fabric,
@@ -221,29 +224,65 @@ def fit_many(
         randomness="different",
     )
 
-    def forward(rows: Tensor) -> tuple[Tensor, Tensor]:
+    def step(weights: Mapping[str, Tensor], batch: Mapping) -> tuple[Tensor, Tensor]:
         with nullcontext() if differentiated else fabric.autocast():
-            totals, record = stacked(parameters, knobs, feed(rows))
-        # The gradient of the sum, with respect to one student's weights, is that of the student's own loss.
-        return totals.sum(), record  # (), (terms + 1, students)
+            return stacked(weights, knobs, batch)  # (students,), (terms + 1, students)
 
     order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
+        some = feed(own[:, : min(recipe.batch_size, own.shape[1])])
+        take = _stacked_step(step, parameters, feed, some, fabric, optimizer)
         keeper = None
         if checkpoints:
             made = identity(objective, together, recipe, seeds, parameters, feed.of_teacher)
             keeper = Keeper(checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer})
-        history, seconds = _train(
-            forward, order, optimizer, fabric, recipe, objective, seeds, progress, keeper
-        )
+        history, seconds = _train(take, order, optimizer, fabric, recipe, objective, seeds, progress, keeper)
     weights = {name: value.detach() for name, value in parameters.items()}
     for student, seed in enumerate(seeds):
         _check_weights((value[student] for value in weights.values()), seed)
     return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
-def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress, keeper):
-    """Take ``recipe.steps`` optimiser steps; returns the history by term, each (steps, students), and the seconds."""
+def _backward(fabric: Fabric, optimizer: Optimizer) -> Callable[[Tensor, Tensor], Tensor]:
+    """What follows a forward pass: puts the total's gradients in place and hands the record on."""
+
+    def back(total: Tensor, values: Tensor) -> Tensor:
+        optimizer.zero_grad(set_to_none=True)
+        fabric.backward(total)
+        return values
+
+    return back
+
+
+def _stacked_step(step, parameters, feed, some, fabric, optimizer) -> Callable[[Tensor], Tensor]:
+    """One step of all students from the rows of their batches; replayed from a recording where that is possible."""
+    # A precision with little range scales the losses, which a recording would leave out.
+    scaled = getattr(fabric.strategy.precision, "scaler", None)
+    with torch.random.fork_rng():  # recording draws random numbers too
+        replay = None if scaled else record(step, parameters, some)
+    if replay is None:
+        back = _backward(fabric, optimizer)
+
+        def take(rows: Tensor) -> Tensor:
+            totals, values = step(parameters, feed(rows))
+            return back(totals.sum(), values)
+
+    else:
+
+        def take(rows: Tensor) -> Tensor:
+            values, gradients = replay(feed(rows))
+            for name, gradient in gradients.items():
+                parameters[name].grad = gradient
+            return values
+
+    return take
+
+
+def _train(take, order, optimizer, fabric, recipe, objective, seeds, progress, keeper):
+    """Take ``recipe.steps`` optimiser steps, each after ``take`` has put the gradients of a batch in place.
+
+    Returns the history by term, each (steps, students), and the seconds.
+    """
     names = (*objective.names, "total")
     record = torch.zeros(recipe.steps, len(names), len(seeds), device=fabric.device)
     schedule = recipe.make_schedule(optimizer)
@@ -257,9 +296,7 @@ def _train(forward, order, optimizer, fabric, recipe, objective, seeds, progress
     with progress_bar(what, recipe.steps, progress) as advance:
         advance(done)
         for step, rows in enumerate(islice(order, done, recipe.steps), start=done):
-            total, values = forward(rows)
-            optimizer.zero_grad(set_to_none=True)
-            fabric.backward(total)
+            values = take(rows)
             optimizer.step()
             if schedule:
                 schedule.step()
