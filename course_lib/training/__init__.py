@@ -2,7 +2,8 @@
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
-from course_lib.training.loop import Run, Runs, TrainingDiverged, fit, fit_many
+from course_lib.training.live import LiveTeacher
+from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
     gradient,
     gradient_matching,
@@ -14,6 +15,7 @@ from course_lib.training.methods import (
 )
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.recipe import Recipe
+from course_lib.training.runs import Run, Runs
 from course_lib.training.sources import (
     INPUTS,
     LABELS,
@@ -26,6 +28,8 @@ from course_lib.training.sources import (
     student_activation,
     teacher_activation,
 )
+from course_lib.training.steps import TrainingDiverged
+from course_lib.training.watch import Watch
 
 __all__ = [
     "INPUTS",
@@ -36,6 +40,7 @@ __all__ = [
     "TEACHER_GRADIENTS",
     "TEACHER_LOGITS",
     "Checkpoints",
+    "LiveTeacher",
     "Objective",
     "PerStudent",
     "Recipe",
@@ -45,6 +50,7 @@ __all__ = [
     "TeacherCache",
     "Term",
     "TrainingDiverged",
+    "Watch",
     "cache_teacher",
     "fit",
     "fit_many",

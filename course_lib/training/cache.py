@@ -2,17 +2,18 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.data import Examples
+from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.files import save_atomically
 from course_lib.losses import soft_gradients
 from course_lib.models import Activations, evaluating
+from course_lib.progress import progress_bar
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,10 +24,11 @@ class TeacherCache:
         key: hash of the teacher's architecture and weights, of the examples as it saw them, and of what was asked.
         index: position of each example in the full data set, ascending, (N,) int64.
         marks: fingerprint of each example's pixels, (N,) int64.
-        logits: (N, C) float32.
+        logits: (N, C) float32; with views (N, views, C) float16.
         soft_matrix: S with which the gradients were made, (C, m) or (N, C, m); None where none was given.
         gradients: JᵀS at the input, (N, m, *input_shape) float32; None without soft matrix.
         activations: by layer, each (N, *shape) float32.
+        views: of every example, about which the teacher was asked; None for the examples as they are.
     """
 
     key: str
@@ -36,10 +38,12 @@ class TeacherCache:
     soft_matrix: Tensor | None = None
     gradients: Tensor | None = None
     activations: dict[str, Tensor] = field(default_factory=dict)
+    views: Views | None = None
 
     def lookup(self, examples: Examples) -> Tensor:
-        """The teacher's logits for ``examples``, (len(examples), C), as ``answers`` finds them."""
-        return self.answers(examples).logits
+        """The teacher's logits for ``examples`` as they are, (len(examples), C), as ``answers`` finds them."""
+        logits = self.answers(examples).logits
+        return logits if self.views is None else logits[:, self.views.unchanged].float()
 
     def answers(self, examples: Examples) -> "TeacherCache":
         """All answers for ``examples`` alone, in their order and on their device.
@@ -62,8 +66,11 @@ class TeacherCache:
         return self._at(place, device)
 
     def _at(self, place: Tensor, device: torch.device | str) -> "TeacherCache":
+        # A set of views is large: where all is asked for, it is not copied.
+        whole = len(place) == len(self.index) and torch.equal(place, torch.arange(len(place)))
+
         def chosen(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values[place].to(device)
+            return None if values is None else (values if whole else values[place]).to(device)
 
         shared = self.soft_matrix is not None and self.soft_matrix.ndim == 2
         return replace(
@@ -92,10 +99,12 @@ def cache_teacher(
     *,
     soft_matrix: Tensor | None = None,
     layers: Iterable[str] = (),
+    views: Views | None = None,
     directory: str | Path | None = None,
     batch_size: int = 512,
+    progress: bool = True,
 ) -> TeacherCache:
-    """Run the teacher once over all examples, in eval mode.
+    """Run the teacher once over all examples, or over all views of them, in eval mode.
 
     Args:
         teacher: network whose logits for an example depend on that example alone.
@@ -103,10 +112,14 @@ def cache_teacher(
         soft_matrix: S, (C, m), or (N, C, m) in the order of the examples: keep the teacher's gradients JᵀS at the
             input as well, for losses that compare gradients. They take N·m·inputs numbers of memory.
         layers: whose activations are kept as well.
+        views: keep the logits for each of these views of every example: exact answers under augmentation, for
+            N·views·C half-precision numbers of memory and as many forward passes as N·views examples take. Gradients
+            and activations would take far more; a ``LiveTeacher`` gives them step by step.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
             teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
             shows when the teacher is asked again about a few examples; the file is then made anew.
         batch_size: examples per forward pass.
+        progress: show a bar where a person can see it; for views, which take long.
 
     Returns:
         The cache, on the CPU.
@@ -124,21 +137,28 @@ def cache_teacher(
         raise CourseError(
             f"soft_matrix must be (C, m), or (N, C, m) for the {len(examples)} examples, got {tuple(soft_matrix.shape)}"
         )
+    if views is not None and (soft_matrix is not None or layers):
+        raise CourseError(
+            "views go with logits alone; for gradients or activations of views give a LiveTeacher"
+        )
     marks = fingerprints(examples)
-    key = _key(teacher, examples, marks, soft_matrix, layers)
+    key = _key(teacher, examples, marks, soft_matrix, layers, views)
     path = Path(directory) / f"teacher-{key[:24]}.pt" if directory else None
     if path and path.exists():
         cache = _read(path, key)
         if _answers_alike(teacher, examples, cache):
             return cache
-    logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()
+    if views is None:
+        logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()
+    else:
+        logits = _view_logits(teacher, examples, views, batch_size, progress)
     gradients = None if soft_matrix is None else _gradients(teacher, examples, soft_matrix, batch_size)
     activations = _activations(teacher, examples, layers, batch_size)
     kept = None if soft_matrix is None else soft_matrix.detach().cpu().float()
-    cache = TeacherCache(key, examples.index.cpu(), marks, logits, kept, gradients, activations)
+    cache = TeacherCache(key, examples.index.cpu(), marks, logits, kept, gradients, activations, views)
     cache = cache._at(cache.index.argsort(), "cpu")
     if path:
-        save_atomically(path, vars(cache))
+        save_atomically(path, vars(cache) | {"views": views and astuple(views)})
     return cache
 
 
@@ -150,6 +170,29 @@ def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 
     if logits.ndim != 2 or len(logits) != len(examples) or not torch.isfinite(logits).all():
         what = "NaN or infinite values" if logits.ndim == 2 else f"shape {tuple(logits.shape)}"
         raise CourseError(f"the network must return finite logits of shape (N, C), got {what}")
+    return logits
+
+
+def _view_logits(
+    teacher: nn.Module, examples: Examples, views: Views, batch_size: int, progress: bool
+) -> Tensor:
+    """Logits for all views of all examples, (N, views, C) float16, on the CPU."""
+    parts = []
+    with (
+        evaluating(teacher),
+        torch.no_grad(),
+        progress_bar("Asking the teacher", len(examples), progress) as advance,
+    ):
+        for rows, inputs in _batches(teacher, examples, batch_size):
+            numbers = torch.arange(len(views), device=inputs.device)
+            each = [_logits(teacher, views.apply(inputs, number.expand(len(rows)))) for number in numbers]
+            parts.append(torch.stack(each, dim=1).half().cpu())  # (batch, views, C)
+            advance(len(rows))
+    logits = torch.cat(parts)
+    if not torch.isfinite(logits).all():
+        raise CourseError(
+            "the network must return finite logits, in half precision too, got NaN or infinite values"
+        )
     return logits
 
 
@@ -201,21 +244,33 @@ def _answers_alike(teacher: nn.Module, examples: Examples, cache: TeacherCache, 
 
 
 def _key(
-    teacher: nn.Module, examples: Examples, marks: Tensor, soft_matrix: Tensor | None, layers: tuple[str, ...]
+    teacher: nn.Module,
+    examples: Examples,
+    marks: Tensor,
+    soft_matrix: Tensor | None,
+    layers: tuple[str, ...],
+    views: Views | None,
 ) -> str:
-    digest = hashlib.sha256(repr((teacher, layers)).encode())
-    for name, value in teacher.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    digest = hashlib.sha256(f"{network_hash(teacher)} {layers} {views}".encode())
     asked = () if soft_matrix is None else (soft_matrix.detach(),)
     for value in (examples.index, marks, examples.mean, examples.std, *asked):
         digest.update(value.cpu().contiguous().numpy())
     return digest.hexdigest()
 
 
+def network_hash(network: nn.Module) -> str:
+    """Of a network's architecture and weights."""
+    digest = hashlib.sha256(repr(network).encode())
+    for name, value in network.state_dict().items():
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
 def _read(path: Path, key: str) -> TeacherCache:
     try:
-        cache = TeacherCache(**torch.load(path, weights_only=True))
+        kept = torch.load(path, weights_only=True)
+        cache = TeacherCache(**kept | {"views": kept["views"] and Views(*kept["views"])})
     except Exception as error:
         raise CourseError(
             f"the teacher cache {path} cannot be read ({type(error).__name__}); delete it"

@@ -9,15 +9,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor
 
 from course_lib import __version__
-from course_lib.data import Examples
 from course_lib.errors import CourseError
 from course_lib.files import write_atomically
+from course_lib.training.cache import network_hash
+from course_lib.training.feed import Feed
 from course_lib.training.objective import Objective, PerStudent, Term
+from course_lib.training.processes import of_all
+from course_lib.training.recipe import Recipe
+from course_lib.training.watch import Watch
 
-_MAGIC = b"course_lib checkpoint 1\n"
+_MAGIC = b"course_lib checkpoint 2\n"
 _SAMPLE = 1024  # rows of images and of the teacher's answers by which they are told apart
 
 
@@ -81,42 +86,58 @@ class Keeper:
         checkpoints: where and how often.
         identity: what makes it this training and no other, in words, by name.
         parts: what has state, by name.
+        fabric: of the training; its first process writes, all read.
     """
 
-    def __init__(self, checkpoints: Checkpoints, identity: Mapping[str, str], parts: Mapping[str, Stateful]):
+    def __init__(
+        self,
+        checkpoints: Checkpoints,
+        identity: Mapping[str, str],
+        parts: Mapping[str, Stateful],
+        fabric: Fabric,
+    ):
         self._checkpoints, self._identity, self._parts = checkpoints, dict(identity), dict(parts)
+        self._fabric = fabric
 
     def due(self, done: int, steps: int) -> bool:
         return done % self._checkpoints.every == 0 or done == steps
 
     def restore(self, **more: Stateful | None) -> tuple[int, float, Tensor | None]:
         """Put the newest checkpoint's state in place: steps done, seconds spent, and the record until then."""
-        for part in Path(self._checkpoints.folder).glob(
-            "*.part"
-        ):  # of a process that was killed while it wrote
-            part.unlink(missing_ok=True)
+        if self._fabric.is_global_zero:
+            for part in Path(self._checkpoints.folder).glob(
+                "*.part"
+            ):  # of a process that was killed while it wrote
+                part.unlink(missing_ok=True)
         kept = self._newest()
         if kept is None:
             return 0, 0.0, None
         for name, part in self._all(more).items():
             part.load_state_dict(kept["parts"][name])
-        torch.set_rng_state(kept["random"]["cpu"])
-        if torch.cuda.is_available() and kept["random"]["cuda"]:
-            torch.cuda.set_rng_state_all(kept["random"]["cuda"])
+        random = kept["random"][self._fabric.global_rank]
+        torch.set_rng_state(random["cpu"])
+        if torch.cuda.is_available() and random["cuda"] is not None:
+            torch.cuda.set_rng_state(random["cuda"])
         return kept["done"], kept["seconds"], kept["record"]
 
     def save(self, done: int, seconds: float, record: Tensor, **more: Stateful | None) -> None:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
+        cuda = torch.cuda.get_rng_state() if self._fabric.device.type == "cuda" else None
+        random = of_all({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
+        if self._fabric.is_global_zero:
+            self._write(done, seconds, record, random, self._all(more))
+        self._fabric.barrier()
+
+    def _write(
+        self, done: int, seconds: float, record: Tensor, random: list, parts: Mapping[str, Stateful]
+    ) -> None:
         content = {
             "identity": self._identity,
             "done": done,
             "seconds": seconds,
             "record": record[:done].cpu(),
-            "parts": {name: part.state_dict() for name, part in self._all(more).items()},
-            "random": {
-                "cpu": torch.get_rng_state(),
-                "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            },
+            "parts": {name: part.state_dict() for name, part in parts.items()},
+            "random": random,  # of every process
         }
         path = Path(self._checkpoints.folder) / f"step-{done:010}.ckpt"
         try:
@@ -192,18 +213,21 @@ def _write(file: Any, content: dict[str, Any]) -> None:
 
 def identity(
     objective: Objective,
-    examples: Examples,
-    recipe: Any,
+    feed: Feed,
+    recipe: Recipe,
     seeds: Iterable[int],
     weights: Mapping[str, Tensor],
-    answers: Mapping[Any, Tensor],
+    watch: Watch | None,
+    fabric: Fabric,
 ) -> dict[str, str]:
     """What makes a training this one and no other, in words, by name.
 
     Raises:
         CourseError: a term keeps a random generator of its own, whose state nobody could restore.
     """
+    examples = feed.examples
     contents = examples.index, examples.labels, examples.mean, examples.std, _sample(examples.images)
+    asked = [f"{source} {_digest(_sample(values))}" for source, values in feed.of_teacher.items()]
     return {
         "version of course_lib": __version__,
         "recipe": repr(recipe),
@@ -211,7 +235,10 @@ def identity(
         "objective": "; ".join(map(_words, objective.terms)),
         "network": ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items()),
         "set of examples": f"{len(examples)}, {_digest(*contents)}",
-        "teacher": ", ".join(f"{source} {_digest(_sample(values))}" for source, values in answers.items()),
+        "set of views": str(feed.views),
+        "teacher": ", ".join(asked if feed.live is None else [f"live {network_hash(feed.live)[:12]}"]),
+        "watch": f"every {watch.every} steps" if watch else "none",
+        "number of processes": str(fabric.world_size),
     }
 
 

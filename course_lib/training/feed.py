@@ -1,15 +1,16 @@
 """What a training step is given: a batch of examples by position, and the teacher's answers to the same ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.data import Examples
+from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.models import evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
+from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, Pass
 from course_lib.training.sources import (
@@ -21,7 +22,7 @@ from course_lib.training.sources import (
     Source,
 )
 
-Teacher = TeacherCache | nn.Module
+Teacher = TeacherCache | LiveTeacher | nn.Module
 
 
 class Feed:
@@ -30,51 +31,126 @@ class Feed:
     Args:
         objective: what is asked for.
         examples: the labelled examples, on the device of the training.
-        teacher: its cache, or the network itself, which is then asked once about all examples; for stacked students
-            also a list, one for each.
+        teacher: its cache, a live teacher, or the network itself, which is then asked once about all examples; for
+            stacked students also a list, one for each.
+        views: of which each example is shown one at a time.
 
     Raises:
         CourseError: the examples are empty, or a teacher is needed and none was given, or its cache lacks something.
     """
 
-    def __init__(self, objective: Objective, examples: Examples, teacher: Teacher | Sequence[Teacher] | None):
+    def __init__(
+        self,
+        objective: Objective,
+        examples: Examples,
+        teacher: Teacher | Sequence[Teacher] | None,
+        views: Views | None = None,
+    ):
         if not len(examples):
             raise CourseError("examples must hold at least one example, got none")
-        self.examples, self._with_labels = examples, LABELS in objective.sources
+        self.examples, self.views = examples, views
+        self._wanted = [
+            each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX
+        ]
         teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
-        answers = [_answers(objective, examples, each) for each in teachers]
+        self._live = teacher if isinstance(teacher, LiveTeacher) and self._wanted else None
+        self._with_labels = LABELS in objective.sources or self._live is not None
+        answers = [{}] if self._live else [self._ask(objective, each) for each in teachers]
         self.teachers = len(answers)
         # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
         matrices = [each.pop(SOFT_MATRIX) for each in answers if _is_shared(each.get(SOFT_MATRIX))]
         self._matrices = torch.stack(matrices) if matrices else None
-        # All teachers' answers below each other, (teachers · N, ...).
-        self._answers = {source: torch.cat([each[source] for each in answers]) for source in answers[0]}
+        # All teachers' answers below each other, (teachers · N, ...), or (teachers · N · views, C).
+        self._answers = {source: _below(each[source] for each in answers) for source in answers[0]}
 
     @property
     def of_teacher(self) -> dict[Source, Tensor]:
-        """All that comes from the teachers, by source."""
+        """All that comes from the teachers and is known beforehand, by source."""
         return self._answers | ({} if self._matrices is None else {SOFT_MATRIX: self._matrices})
 
-    def __call__(self, rows: Tensor) -> dict[Source, Tensor]:
-        """Tensors for the examples at ``rows``, (B,) or (students, B), each with those leading dimensions."""
-        batch = {INPUTS: self.examples.batch(rows)}
+    @property
+    def live(self) -> nn.Module | None:
+        """The network that is asked at every step."""
+        return self._live and self._live.network
+
+    def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
+        """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""
+        rows = draws // len(self.views) if self.views else draws
+        inputs = self.examples.batch(rows)
+        if self.views:
+            flat = self.views.apply(inputs.flatten(0, -4), (draws % len(self.views)).flatten())
+            inputs = flat.view_as(inputs)
+        batch = {INPUTS: inputs}
         if self._with_labels:
             batch[LABELS] = pick(self.examples.labels, rows)
+        if self._live:
+            return batch | self._ask_now(inputs, batch[LABELS])
         if self._matrices is not None:
             shape = self._matrices.shape[1:]
             batch[SOFT_MATRIX] = (
                 self._matrices.expand(len(rows), *shape) if rows.ndim == 2 else self._matrices[0]
             )
         if self.teachers > 1 and rows.ndim == 2:
-            rows = rows + torch.arange(len(rows), device=rows.device)[:, None] * len(self.examples)
-        return batch | {source: pick(values, rows) for source, values in self._answers.items()}
+            each = len(self.examples) * (len(self.views) if self.views else 1)
+            draws = draws + torch.arange(len(rows), device=rows.device)[:, None] * each
+        # Views are kept in half precision.
+        return batch | {source: pick(values, draws).float() for source, values in self._answers.items()}
+
+    def _ask_now(self, inputs: Tensor, labels: Tensor) -> dict[Source, Tensor]:
+        answers = self._live.answers(inputs.flatten(0, -4), labels.flatten(), self._wanted)
+        return {
+            source: value.view(*labels.shape, *value.shape[1:])
+            for source, value in answers.items()
+            if source in self._wanted
+        }
+
+    def _ask(self, objective: Objective, teacher: Teacher | None) -> dict[Source, Tensor]:
+        """What an objective asks of a teacher, for all examples, or for all views of them."""
+        if not self._wanted:
+            return {}
+        if teacher is None:
+            asking = objective.asking(*(each.name for each in self._wanted))
+            raise CourseError(f"teacher must be given for the term {asking}, got None")
+        if isinstance(teacher, LiveTeacher):
+            raise CourseError(
+                "teacher must be one LiveTeacher, or a list of caches, got a list with a LiveTeacher"
+            )
+        layers = sorted(each.layer for each in self._wanted if each.layer)
+        if not isinstance(teacher, TeacherCache):
+            teacher = cache_teacher(teacher, self.examples, layers=layers, views=self.views)
+        if self.views and teacher.views != self.views:
+            raise CourseError(
+                f"teacher must know the views that are trained on, {self.views}, got a cache of {teacher.views}: make "
+                "it with cache_teacher(..., views=...), or give a LiveTeacher"
+            )
+        return self._known(objective, teacher.answers(self.examples))
+
+    def _known(self, objective: Objective, answers: TeacherCache) -> dict[Source, Tensor]:
+        logits = answers.logits
+        if answers.views is not None:
+            logits = logits.flatten(0, 1) if self.views else logits[:, answers.views.unchanged]
+        known = {
+            TEACHER_LOGITS: logits,
+            TEACHER_GRADIENTS: answers.gradients,
+            SOFT_MATRIX: answers.soft_matrix,
+        }
+        known |= {Source("teacher_activation", name): value for name, value in answers.activations.items()}
+        for source in self._wanted:
+            if known.get(source) is None:
+                setting = f"layers=[{source.layer!r}]" if source.layer else "soft_matrix=..."
+                raise CourseError(
+                    f"teacher must be a cache with {source} for the term {objective.asking(source.name)}: "
+                    f"make it with cache_teacher(teacher, examples, {setting})"
+                )
+        return {source: known[source] for source in self._wanted}
 
     def rehearse(self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1) -> Pass:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
         """
-        batch = self(torch.arange(min(2, len(self.examples)), device=self.examples.images.device))
+        draws = torch.arange(min(2, len(self.examples)), device=self.examples.images.device)
+        batch = self(draws * len(self.views) if self.views else draws)
         with evaluating(model), forward:
             supplied = forward(batch, rehearsal=True)
         logits = supplied.logits
@@ -105,31 +181,10 @@ def _is_shared(soft_matrix: Tensor | None) -> bool:
     return soft_matrix is not None and soft_matrix.ndim == 2
 
 
-def _answers(objective: Objective, examples: Examples, teacher: Teacher | None) -> dict[Source, Tensor]:
-    """What an objective asks of a teacher, for all examples."""
-    wanted = [each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX]
-    if not wanted:
-        return {}
-    if teacher is None:
-        asking = objective.asking(*(each.name for each in wanted))
-        raise CourseError(f"teacher must be given for the term {asking}, got None")
-    layers = sorted(each.layer for each in wanted if each.layer)
-    cache = teacher if isinstance(teacher, TeacherCache) else cache_teacher(teacher, examples, layers=layers)
-    answers = cache.answers(examples)
-    known = {
-        TEACHER_LOGITS: answers.logits,
-        TEACHER_GRADIENTS: answers.gradients,
-        SOFT_MATRIX: answers.soft_matrix,
-    }
-    known |= {Source("teacher_activation", name): value for name, value in answers.activations.items()}
-    for source in wanted:
-        if known.get(source) is None:
-            setting = f"layers=[{source.layer!r}]" if source.layer else "soft_matrix=..."
-            raise CourseError(
-                f"teacher must be a cache with {source} for the term {objective.asking(source.name)}: "
-                f"make it with cache_teacher(teacher, examples, {setting})"
-            )
-    return {source: known[source] for source in wanted}
+def _below(answers: Iterable[Tensor]) -> Tensor:
+    """One teacher's answers as they are, for they may be large; several below each other."""
+    several = list(answers)
+    return several[0] if len(several) == 1 else torch.cat(several)
 
 
 def pick(values: Tensor, rows: Tensor) -> Tensor:

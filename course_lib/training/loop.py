@@ -1,91 +1,28 @@
 """The one training loop, on Lightning Fabric: for one student, and for many at once on stacked parameters."""
 
-import copy
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.func import functional_call, stack_module_state
+from torch.func import stack_module_state
 from torch.optim import Optimizer
 
-from course_lib.data import Examples
+from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
-from course_lib.progress import progress_bar
 from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
+from course_lib.training.processes import average_gradients, check_shares, share
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
-
-# How often losses are looked at: looking waits for the device, so not at every step.
-CHECK_EVERY = 50
-
-
-class TrainingDiverged(CourseError):
-    """A loss became NaN or infinite; the message names the first step, the term and the seed."""
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """One trained student.
-
-    Attributes:
-        model: the network, in eval mode.
-        history: every unweighted term and "total" by name, each (steps,).
-        seconds: wall-clock time of the training.
-        seed: of the initial weights, the order of batches and dropout.
-    """
-
-    model: nn.Module
-    history: dict[str, np.ndarray]
-    seconds: float
-    seed: int
-
-
-@dataclass(frozen=True, eq=False)
-class Runs:
-    """Many students, trained at once.
-
-    Attributes:
-        skeleton: a network of their architecture; its own weights mean nothing.
-        parameters: by name, each (students, *shape).
-        history: every unweighted term and "total" by name, each (steps, students).
-        seconds: wall-clock time for all together.
-        seeds: one per student.
-    """
-
-    skeleton: nn.Module
-    parameters: dict[str, Tensor]
-    history: dict[str, np.ndarray]
-    seconds: float
-    seeds: tuple[int, ...]
-
-    def __len__(self) -> int:
-        return len(self.seeds)
-
-    def logits(self, inputs: Tensor, *, batch_size: int = 512) -> Tensor:
-        """Logits of every student for the same inputs (N, *shape), as (students, N, C)."""
-        device = next(iter(self.parameters.values())).device
-        forward = torch.vmap(lambda p, x: functional_call(self.skeleton, p, (x,)), in_dims=(0, None))
-        with torch.no_grad():
-            return torch.cat(
-                [forward(self.parameters, x.to(device)) for x in inputs.split(batch_size)], dim=1
-            )
-
-    def model(self, student: int) -> nn.Module:
-        """A network of its own with the weights of one student."""
-        model = copy.deepcopy(self.skeleton)
-        with torch.no_grad():
-            for name, parameter in model.named_parameters():
-                parameter.copy_(self.parameters[name][student])
-        return model.eval()
+from course_lib.training.runs import Run, Runs
+from course_lib.training.steps import Steps, check_weights
+from course_lib.training.watch import Watch, Watcher
 
 
 def fit(
@@ -96,9 +33,12 @@ def fit(
     *,
     seed: int = 0,
     teacher: Teacher | None = None,
+    views: Views | None = None,
     fabric: Fabric | None = None,
+    compile: bool = False,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
+    watch: Watch | None = None,
 ) -> Run:
     """Train one student.
 
@@ -108,53 +48,65 @@ def fit(
         examples: labelled examples; training runs on their device unless ``fabric`` says otherwise.
         recipe: optimiser, steps, batch size.
         seed: of weights, batch order and dropout. On one machine the same seed gives bit-identical weights.
-        teacher: the teacher's cache, or the teacher, where a term needs its logits.
-        fabric: device and precision; one process.
+        teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
+        views: show another of these views of an example each time (augmentation).
+        fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
+            batch size stays what the recipe says. Every process calls ``fit``.
+        compile: compile the network with ``torch.compile``; not for losses that differentiate the logits or read
+            activations, which are run as they are. The first step then takes long.
         progress: show a bar where a person can see it.
         checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
+        watch: look at the student now and then.
 
     Raises:
         CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
             another training, or that cannot be written.
         TrainingDiverged: a loss is NaN or infinite.
     """
-    fabric = _one_process(fabric) if fabric else _fabric_for(examples)
+    fabric = fabric or _fabric_for(examples)
     examples = examples.to(fabric.device)
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
+    check_shares(min(recipe.batch_size, len(examples)), fabric)
     with _seeded(seed):
         network = _learning(build_model())
-        feed = Feed(objective, examples, teacher)
+        feed = Feed(objective, examples, teacher, views)
         if feed.teachers > 1:
             raise CourseError(f"teacher must be one, got {feed.teachers}: train them with fit_many")
-        model, optimizer = fabric.setup(network, recipe.make_optimizer(network.parameters()))
+        plain = not objective.differentiated and not objective.student_layers
+        wrapped = torch.compile(network, dynamic=False) if compile and plain else network
+        model, optimizer = fabric.setup(wrapped, recipe.make_optimizer(network.parameters()))
         # Second derivatives want float32: an objective that has them goes round the wrapper, which may cast.
         called = _float32(network) if objective.differentiated else model
-        passes = Forward(called, network, objective.student_layers, objective.differentiated)
-        feed.rehearse(passes, model, objective)
+        layers, differentiated = objective.student_layers, objective.differentiated
+        feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
+        network.train()
         model.train()
-        back = _backward(fabric, optimizer)
-        epochs = batch_order(len(examples), recipe.batch_size, seed)
+        if fabric.global_rank:  # other dropout than the first process's
+            torch.manual_seed(seed + fabric.global_rank * 2**32)
+        epochs = batch_order(len(examples), recipe.batch_size, seed, len(views) if views else 1)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
+        watcher = Watcher(watch, network, fabric) if watch else None
         keeper = None
         if checkpoints:
             weights = network.state_dict()
-            made = identity(objective, examples, recipe, (seed,), weights, feed.of_teacher)
-            keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer})
+            made = identity(objective, feed, recipe, (seed,), weights, watch, fabric)
+            keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer}, fabric)
+        passes, back = Forward(called, network, layers, differentiated), _backward(fabric, optimizer)
+
+        def take(draws: Tensor) -> Tensor:
+            values = back(*objective(passes(feed(share(draws, fabric)))))
+            if differentiated:
+                average_gradients(network.parameters(), fabric)
+            return values
+
+        names = (*objective.names, "total")
+        steps = Steps(take, order, optimizer, fabric, recipe, names, (seed,), progress, keeper, watcher)
         with passes:
-            history, seconds = _train(
-                lambda rows: back(*objective(passes(feed(rows)))),
-                order,
-                optimizer,
-                fabric,
-                recipe,
-                objective,
-                (seed,),
-                progress,
-                keeper,
-            )
-    _check_weights(network.parameters(), seed)
-    return Run(network.eval(), {name: values[:, 0] for name, values in history.items()}, seconds, seed)
+            history, seconds = steps.run()
+    check_weights(network.parameters(), seed)
+    history = {name: values[:, 0] for name, values in history.items()}
+    return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [])
 
 
 def fit_many(
@@ -165,6 +117,7 @@ def fit_many(
     *,
     seeds: Sequence[int],
     teacher: Teacher | Sequence[Teacher] | None = None,
+    views: Views | None = None,
     fabric: Fabric | None = None,
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
@@ -178,7 +131,9 @@ def fit_many(
         examples: one set for all, or one per seed, of equal sizes and from one data set.
         seeds: one per student.
         teacher: one for all, or a list of one per student, each knowing all examples of all students.
-        objective: its weights and settings may be ``PerStudent``.
+        objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions: the step is
+            recorded once and replayed.
+        fabric: device, precision and loggers; one process.
         others: as in ``fit``.
 
     Raises:
@@ -205,7 +160,7 @@ def fit_many(
     }
     learned = [name for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
     parameters = {name: value.requires_grad_(name in learned) for name, value in parameters.items()}
-    feed = Feed(objective, together, teacher)
+    feed = Feed(objective, together, teacher, views)
     layers, differentiated = objective.student_layers, objective.differentiated
     if feed.teachers not in (1, len(seeds)):
         raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
@@ -228,18 +183,23 @@ def fit_many(
         with nullcontext() if differentiated else fabric.autocast():
             return stacked(weights, knobs, batch)  # (students,), (terms + 1, students)
 
-    order = _stacked_order([batch_order(own.shape[1], recipe.batch_size, seed) for seed in seeds], own)
+    count = len(views) if views else 1
+    orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
-        some = feed(own[:, : min(recipe.batch_size, own.shape[1])])
+        some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer)
         keeper = None
         if checkpoints:
-            made = identity(objective, together, recipe, seeds, parameters, feed.of_teacher)
-            keeper = Keeper(checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer})
-        history, seconds = _train(take, order, optimizer, fabric, recipe, objective, seeds, progress, keeper)
+            made = identity(objective, feed, recipe, seeds, parameters, None, fabric)
+            keeper = Keeper(
+                checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer}, fabric
+            )
+        order = _stacked_order(orders, own, count)
+        names = (*objective.names, "total")
+        history, seconds = Steps(take, order, optimizer, fabric, recipe, names, seeds, progress, keeper).run()
     weights = {name: value.detach() for name, value in parameters.items()}
     for student, seed in enumerate(seeds):
-        _check_weights((value[student] for value in weights.values()), seed)
+        check_weights((value[student] for value in weights.values()), seed)
     return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
@@ -278,65 +238,12 @@ def _stacked_step(step, parameters, feed, some, fabric, optimizer) -> Callable[[
     return take
 
 
-def _train(take, order, optimizer, fabric, recipe, objective, seeds, progress, keeper):
-    """Take ``recipe.steps`` optimiser steps, each after ``take`` has put the gradients of a batch in place.
-
-    Returns the history by term, each (steps, students), and the seconds.
-    """
-    names = (*objective.names, "total")
-    record = torch.zeros(recipe.steps, len(names), len(seeds), device=fabric.device)
-    schedule = recipe.make_schedule(optimizer)
-    done, before = 0, 0.0
-    if keeper:
-        done, before, kept = keeper.restore(schedule=schedule)
-        if kept is not None:
-            record[:done] = kept.to(record)
-    start = time.perf_counter()
-    what = f"Training {len(seeds)} students" if len(seeds) > 1 else "Training"
-    with progress_bar(what, recipe.steps, progress) as advance:
-        advance(done)
-        for step, rows in enumerate(islice(order, done, recipe.steps), start=done):
-            values = take(rows)
-            optimizer.step()
-            if schedule:
-                schedule.step()
-            record[step] = values.view(len(names), -1)
-            if (step + 1) % CHECK_EVERY == 0 or step + 1 == recipe.steps:
-                _check_finite(record, step + 1, names, seeds)
-                advance(min(step % CHECK_EVERY, step - done) + 1)
-            if keeper and keeper.due(step + 1, recipe.steps):
-                _check_finite(record, step + 1, names, seeds)
-                keeper.save(step + 1, before + time.perf_counter() - start, record, schedule=schedule)
-    seconds = before + time.perf_counter() - start
-    values = record.cpu().numpy()
-    return {name: values[:, i] for i, name in enumerate(names)}, seconds
-
-
-def _check_finite(record: Tensor, done: int, names: Sequence[str], seeds: Sequence[int]) -> None:
-    """Stop if a loss of the last steps is not finite; the record tells exactly where it began."""
-    start = max(0, done - CHECK_EVERY)
-    bad = ~torch.isfinite(record[start:done])  # (steps, terms + 1, students)
-    if not bad.any():
-        return
-    step, term, student = (int(value) for value in bad.nonzero()[0])
-    raise TrainingDiverged(
-        f"the loss term {names[term]!r} became {float(record[start + step, term, student])} at step {start + step} "
-        f"(seed {seeds[student]}): lower lr or the term's weight, or look for bad values in the data"
-    )
-
-
-def _check_weights(weights: Iterable[Tensor], seed: int) -> None:
-    """What the last step did shows in no loss any more."""
-    if not all(torch.isfinite(value).all() for value in weights):
-        raise TrainingDiverged(f"a weight became NaN or infinite in the last step (seed {seed}): lower lr")
-
-
-def _stacked_order(orders: Sequence[Iterator], own: Tensor) -> Iterator[Tensor]:
-    """Batches for all students, (students, B): each student's positions, turned into rows of the common set."""
+def _stacked_order(orders: Sequence[Iterator], own: Tensor, views: int) -> Iterator[Tensor]:
+    """Batches for all students, (students, B): each student's draws, turned into draws from the common set."""
     while True:
-        positions = torch.stack([next(order) for order in orders]).to(own.device)  # (students, batches, B)
-        rows = own.gather(1, positions.flatten(1)).view_as(positions)
-        yield from rows.unbind(dim=1)
+        draws = torch.stack([next(order) for order in orders]).to(own.device)  # (students, batches, B)
+        rows = own.gather(1, (draws // views).flatten(1)).view_as(draws)
+        yield from (rows * views + draws % views).unbind(dim=1)
 
 
 def _learning(network: nn.Module) -> nn.Module:

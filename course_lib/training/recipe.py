@@ -69,14 +69,17 @@ class Recipe:
         return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
 
 
-def batch_order(examples: int, batch_size: int, seed: int) -> Iterator[Tensor]:
-    """Endless epochs, each the positions of its batches, (batches, batch_size) int64, newly shuffled.
+def batch_order(examples: int, batch_size: int, seed: int, views: int = 1) -> Iterator[Tensor]:
+    """Endless epochs, each the draws of its batches, (batches, batch_size) int64, newly shuffled.
 
-    The last, smaller batch of an epoch is left out so that all batches weigh the same; the next shuffle brings
-    its examples back. The order depends on the seed alone, not on the global random state.
+    A draw is the position of an example; where an example has several views, position · views + view, with a view
+    drawn anew each time. The last, smaller batch of an epoch is left out so that all batches weigh the same; the
+    next shuffle brings its examples back. The order depends on the seed alone, not on the global random state.
     """
     generator = torch.Generator().manual_seed(int(seed))
     size = min(batch_size, examples)
     while True:
         order = torch.randperm(examples, generator=generator)
+        if views > 1:
+            order = order * views + torch.randint(views, (examples,), generator=generator)
         yield order[: examples - examples % size].view(-1, size)

@@ -397,7 +397,7 @@ def test_epochs_are_shuffled_and_differently_each_time():
         assert not torch.equal(one, another)
 
 
-def test_a_given_fabric_decides_precision_and_must_have_one_process(train):
+def test_a_given_fabric_decides_precision_and_has_one_process_for_a_stack(train):
     from types import SimpleNamespace
 
     from lightning_fabric import Fabric
@@ -412,7 +412,7 @@ def test_a_given_fabric_decides_precision_and_must_have_one_process(train):
         assert np.allclose(losses, full, rtol=0.05)
         assert not np.allclose(losses, full, rtol=1e-5)
     with pytest.raises(CourseError, match="fabric must have one process, got 2"):
-        fit(small_mlp, hard_labels(), train, SHORT, fabric=SimpleNamespace(world_size=2))
+        fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0], fabric=SimpleNamespace(world_size=2))
 
 
 def test_frozen_weights_stay_in_a_stack_too(train):

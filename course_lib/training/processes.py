@@ -1,0 +1,50 @@
+"""Training in several processes, on one machine or many: who takes which examples, and what they tell each other.
+
+Fabric starts nothing here and needs nothing else than ``torchrun`` or SLURM; with one process all of this is idle.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from course_lib.errors import CourseError
+
+
+def share(draws: Tensor, fabric: Fabric) -> Tensor:
+    """This process's part of a batch, (B,) → (B / processes,): equal parts, so that means of means are the mean."""
+    return draws[fabric.global_rank :: fabric.world_size] if fabric.world_size > 1 else draws
+
+
+def check_shares(batch_size: int, fabric: Fabric) -> None:
+    """Refuse batches that cannot be parted equally."""
+    if batch_size % fabric.world_size:
+        raise CourseError(
+            f"batch_size must be a multiple of the number of processes, {fabric.world_size}, got {batch_size}"
+        )
+
+
+def average_gradients(parameters: Iterable[Tensor], fabric: Fabric) -> None:
+    """The mean over processes, in one message; for losses with second derivatives, which go round Fabric's wrapper."""
+    gradients = [each.grad for each in parameters if each.grad is not None]
+    if fabric.world_size == 1 or not gradients:
+        return
+    together = fabric.all_reduce(torch.cat([each.flatten() for each in gradients]), reduce_op="mean")
+    for gradient, part in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
+
+
+def average(values: Tensor, fabric: Fabric) -> Tensor:
+    """The mean over processes."""
+    return fabric.all_reduce(values, reduce_op="mean") if fabric.world_size > 1 else values
+
+
+def of_all(value: Any, fabric: Fabric) -> list[Any]:
+    """One picklable value of each process, known to all of them."""
+    if fabric.world_size == 1:
+        return [value]
+    values = [None] * fabric.world_size
+    torch.distributed.all_gather_object(values, value)
+    return values

@@ -1,0 +1,115 @@
+"""The steps of a training, whoever is trained: take one, look at the losses, log them, keep a checkpoint."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.optim import Optimizer
+
+from course_lib.errors import CourseError
+from course_lib.progress import progress_bar
+from course_lib.training.checkpoint import Keeper
+from course_lib.training.processes import average
+from course_lib.training.recipe import Recipe
+from course_lib.training.watch import Watcher
+
+# How often losses are looked at: looking waits for the device, so not at every step.
+CHECK_EVERY = 50
+
+
+class TrainingDiverged(CourseError):
+    """A loss became NaN or infinite; the message names the first step, the term and the seed."""
+
+
+@dataclass(frozen=True)
+class Steps:
+    """All that a training's steps need.
+
+    Attributes:
+        take: from the draws of a batch to the losses, (terms + 1,) or (terms + 1, students), having put the gradients
+            in place.
+        order: the draws, batch by batch.
+        optimizer, fabric, recipe: of this training.
+        names: of the terms, then "total".
+        seeds: one per student.
+        progress: show a bar where a person can see it.
+        keeper, watcher: where there are checkpoints, or something to watch.
+    """
+
+    take: Callable[[Tensor], Tensor]
+    order: Iterator[Tensor]
+    optimizer: Optimizer
+    fabric: Fabric
+    recipe: Recipe
+    names: Sequence[str]
+    seeds: Sequence[int]
+    progress: bool
+    keeper: Keeper | None = None
+    watcher: Watcher | None = None
+
+    def run(self) -> tuple[dict[str, np.ndarray], float]:
+        """Take all steps, or those that a checkpoint leaves.
+
+        Returns:
+            The history by term, each (steps, students), and the seconds.
+        """
+        steps = self.recipe.steps
+        record = torch.zeros(steps, len(self.names), len(self.seeds), device=self.fabric.device)
+        schedule = self.recipe.make_schedule(self.optimizer)
+        done, before = 0, 0.0
+        if self.keeper:
+            done, before, kept = self.keeper.restore(schedule=schedule, watched=self.watcher)
+            if kept is not None:
+                record[:done] = kept.to(record)
+        start, checked = time.perf_counter(), done
+        what = f"Training {len(self.seeds)} students" if len(self.seeds) > 1 else "Training"
+        bar = self.progress and self.fabric.is_global_zero
+        with progress_bar(what, steps, bar) as advance:
+            advance(done)
+            for step, draws in enumerate(islice(self.order, done, steps), start=done + 1):
+                values = self.take(draws)
+                self.optimizer.step()
+                if schedule:
+                    schedule.step()
+                record[step - 1] = values.view(len(self.names), -1)
+                due = self.keeper is not None and self.keeper.due(step, steps)
+                if step % CHECK_EVERY == 0 or step == steps or due:
+                    self._check(record, checked, step)
+                    advance(step - checked)
+                    checked = step
+                if self.watcher:
+                    self.watcher.after(step, steps)
+                if due:
+                    spent = before + time.perf_counter() - start
+                    self.keeper.save(step, spent, record, schedule=schedule, watched=self.watcher)
+        seconds = before + time.perf_counter() - start
+        values = record.cpu().numpy()
+        return {name: values[:, i] for i, name in enumerate(self.names)}, seconds
+
+    def _check(self, record: Tensor, start: int, stop: int) -> None:
+        """Stop if a loss of the last steps is not finite; the record tells exactly where it began. Log their means."""
+        record[start:stop] = average(record[start:stop], self.fabric)
+        bad = ~torch.isfinite(record[start:stop])  # (steps, terms + 1, students)
+        if bad.any():
+            step, term, student = (int(value) for value in bad.nonzero()[0])
+            raise TrainingDiverged(
+                f"the loss term {self.names[term]!r} became {float(record[start + step, term, student])} at step "
+                f"{start + step} (seed {self.seeds[student]}): lower lr or the term's weight, or look for bad values "
+                "in the data"
+            )
+        if self.fabric.loggers:
+            means = record[start:stop].mean(dim=(0, 2)).tolist()
+            self.fabric.log_dict(
+                {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}, stop
+            )
+
+
+def check_weights(weights: Iterable[Tensor], seed: int) -> None:
+    """What the last step did shows in no loss any more."""
+    if not all(torch.isfinite(value).all() for value in weights):
+        raise TrainingDiverged(f"a weight became NaN or infinite in the last step (seed {seed}): lower lr")

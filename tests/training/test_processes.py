@@ -1,0 +1,56 @@
+"""Training in two processes under torchrun: the steps of one process with the same global batch."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed
+
+sys.path.insert(0, str(Path(__file__).parent))
+import two_processes
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory):
+    if not distributed.is_available() or not distributed.is_gloo_available():
+        pytest.skip("this PyTorch has no gloo")
+    folder = tmp_path_factory.mktemp("two")
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    root = Path(__file__).resolve().parents[2]
+    answer = subprocess.run(
+        [*torchrun, two_processes.__file__, str(folder)],
+        env={**os.environ, "PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert answer.returncode == 0, answer.stderr[-3000:]
+    return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", two_processes.OBJECTIVES)
+def test_two_processes_take_the_steps_of_one(both, name):
+    alone = two_processes.trained(name)
+    for found in both:
+        for term, values in alone.history.items():
+            assert np.allclose(found[name]["history"][term], values, rtol=1e-4)
+        for key, value in alone.model.state_dict().items():
+            assert torch.allclose(found[name]["weights"][key], value, atol=1e-5)
+    assert not np.allclose(alone.history["total"][0], alone.history["total"][-1], rtol=1e-2)
+
+
+def test_a_training_of_two_goes_on_from_its_checkpoint_with_the_same_bits(both):
+    for found in both:
+        for key, value in found["whole"].items():
+            assert torch.equal(found["again"][key], value)
+    for key, value in both[0]["whole"].items():
+        assert torch.equal(both[1]["whole"][key], value)
+    assert both[0]["files"] == ["step-0000000012.ckpt", "step-0000000006.ckpt"]
+
+
+def test_batches_that_cannot_be_parted_equally_are_refused(both):
+    assert "batch_size must be a multiple of the number of processes, 2, got 15" in both[1]["odd"]

@@ -1,0 +1,93 @@
+"""What each of two processes does in test_processes.py; run by torchrun with a folder for the results."""
+
+import sys
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from course_lib.data import Views, load
+from course_lib.errors import CourseError
+from course_lib.models import cnn_teacher, mlp, small_mlp
+from course_lib.training import (
+    Checkpoints,
+    LiveTeacher,
+    Recipe,
+    Watch,
+    fit,
+    gradient,
+    gradient_matching,
+    hard_labels,
+    soft_targets,
+)
+
+RECIPE = Recipe(steps=12, batch_size=16, optimizer="momentum", lr=0.05)
+VIEWS = Views(pad=1, flip=False)
+OBJECTIVES = {
+    "hard labels": hard_labels(),
+    "soft targets": soft_targets(4.0, 0.5),
+    "gradient": gradient(0.01),
+    "matching": gradient_matching(0.1),
+}
+
+
+def train():
+    return load("digits", seed=0).train.subset(64, seed=0)
+
+
+def teacher():
+    torch.manual_seed(0)
+    return LiveTeacher(cnn_teacher(), torch.eye(10)[:, :3])
+
+
+def trained(name, fabric=None, **settings):
+    lr = 0.05 if "labels" in name or "targets" in name else 1e-3
+    recipe = Recipe(steps=12, batch_size=16, optimizer="momentum", lr=lr)
+    return fit(
+        small_mlp,
+        OBJECTIVES[name],
+        train(),
+        recipe,
+        teacher=teacher(),
+        views=VIEWS,
+        fabric=fabric,
+        **settings,
+    )
+
+
+def main(folder):
+    torch.set_num_threads(1)
+    fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
+    fabric.launch()
+    found = {}
+    for name in OBJECTIVES:
+        run = trained(name, fabric)
+        found[name] = {
+            "weights": run.model.state_dict(),
+            "history": {k: v.tolist() for k, v in run.history.items()},
+        }
+
+    # Stopped after a checkpoint and gone on from there, with other dropout in each process.
+    def dropping():
+        return torch.nn.Sequential(torch.nn.Dropout(0.5), mlp((1, 8, 8), (16,), 10))
+
+    settings = {"fabric": fabric, "watch": Watch(lambda network: {"rank": 0.0}, every=6)}
+    whole = fit(dropping, hard_labels(), train(), RECIPE, **settings)
+    checkpoints = Checkpoints(folder / "kept", every=6, keep=9)
+    fit(dropping, hard_labels(), train(), RECIPE, checkpoints=checkpoints, **settings)
+    fabric.barrier()
+    if fabric.is_global_zero:
+        checkpoints.files()[0].unlink()
+    fabric.barrier()
+    again = fit(dropping, hard_labels(), train(), RECIPE, checkpoints=checkpoints, **settings)
+    found["whole"], found["again"] = whole.model.state_dict(), again.model.state_dict()
+    found["files"] = [path.name for path in checkpoints.files()]
+    try:
+        fit(small_mlp, hard_labels(), train(), Recipe(steps=1, batch_size=15), fabric=fabric)
+    except CourseError as error:
+        found["odd"] = str(error)
+    torch.save(found, folder / f"{fabric.global_rank}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
