@@ -1,11 +1,7 @@
 """Runs several notebooks, one after another or a few at once, and keeps a report that is true at every moment."""
 
-import importlib.metadata
 import json
 import os
-import platform
-import shutil
-import subprocess
 import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -14,16 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 import course_lib
 from course_lib.errors import CourseError
+from course_lib.provenance import machine, versions
 from course_lib.runner.execute import Result, run_notebook
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MEMORY_METHOD, MemoryMeter
 from course_lib.runner.progress import Bars, Lines
-
-_PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "scikit-learn", "papermill", "ipykernel")
 
 
 @dataclass
@@ -63,8 +56,8 @@ class Report:
             "seconds": round(self.seconds, 2),
             "peak_memory_bytes": self.peak_memory,
             "memory_measured_as": MEMORY_METHOD,
-            "versions": _versions(),
-            "machine": _machine(),
+            "versions": versions("papermill", "ipykernel"),
+            "machine": machine(),
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_name(f".{self.path.name}.new")
@@ -135,33 +128,3 @@ def _run_all(plans: Sequence[Plan], jobs: int, run: Any, meter: MemoryMeter) -> 
 
 def _count_cells(path: Path) -> int:
     return len(json.loads(path.read_text(encoding="utf-8"))["cells"])
-
-
-def _versions() -> dict[str, str]:
-    versions = {"python": platform.python_version()}
-    for package in _PACKAGES:
-        versions[package] = importlib.metadata.version(package)
-    return versions
-
-
-def _machine() -> dict[str, Any]:
-    machine = {
-        "system": platform.platform(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "memory_bytes": psutil.virtual_memory().total,
-    }
-    if query := shutil.which("nvidia-smi"):
-        command = [query, "--query-gpu=name", "--format=csv,noheader"]
-        answer = subprocess.run(command, capture_output=True, text=True, check=False)
-        machine["gpus"] = answer.stdout.splitlines() if answer.returncode == 0 else []
-    return machine
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")  # Linux: platform.processor() says no more than the architecture
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

@@ -13,7 +13,9 @@ from course_lib.training.methods import (
     smoothed_labels,
     soft_targets,
 )
+from course_lib.training.named import LOSSES, named_objective
 from course_lib.training.objective import Objective, PerStudent, Term
+from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.sources import (
@@ -34,6 +36,7 @@ from course_lib.training.watch import Watch
 __all__ = [
     "INPUTS",
     "LABELS",
+    "LOSSES",
     "SOFT_MATRIX",
     "STUDENT_GRADIENTS",
     "STUDENT_LOGITS",
@@ -59,6 +62,8 @@ __all__ = [
     "gradient_penalty",
     "hard_labels",
     "logits",
+    "named_objective",
+    "shared_logits",
     "smoothed_labels",
     "soft_targets",
     "student_activation",

@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
+from course_lib.data import Examples
 from course_lib.errors import CourseError
+from course_lib.training.cache import teacher_logits
 
 
 def share(draws: Tensor, fabric: Fabric) -> Tensor:
@@ -48,3 +50,18 @@ def of_all(value: Any, fabric: Fabric) -> list[Any]:
     values = [None] * fabric.world_size
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def shared_logits(network: nn.Module, examples: Examples, fabric: Fabric | None = None) -> Tensor:
+    """Logits of a network for all examples, (N, C) float32 on the CPU, in eval mode and without views.
+
+    Each process is asked about its part of the examples, none about an example twice, and all get the whole.
+    """
+    if fabric is None or fabric.world_size == 1:
+        return teacher_logits(network, examples).cpu()
+    rows = torch.arange(len(examples), device=examples.images.device)
+    part = teacher_logits(network, examples.take(share(rows, fabric))).cpu()
+    logits = part.new_empty(len(examples), part.shape[1])
+    for rank, each in enumerate(of_all(part, fabric)):
+        logits[rank :: fabric.world_size] = each
+    return logits

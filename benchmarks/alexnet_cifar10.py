@@ -1,0 +1,147 @@
+"""``python -m benchmarks.alexnet_cifar10``: AlexNet on CIFAR-10, all methods with the same teacher, seeds and budget.
+
+It takes long, goes on where it was stopped, and writes ``data/results/alexnet_cifar10_<machine>.json``, which notebook 09
+shows. "cpu" is sized for two cores (narrow networks, few epochs), "gpu" is the article's recipe in full.
+"""
+
+import argparse
+import json
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from lightning_fabric import Fabric
+
+from course_lib.distillation import Plan, Report, distill
+from course_lib.provenance import provenance
+
+SOFT = (("hard", 0.1), ("soft_target", 0.9))
+METHODS = {
+    "hard labels": (("hard", 1.0),),
+    "soft targets": SOFT,
+    "logits": (("logit", 1.0),),
+    "soft targets, angle": (*SOFT, ("angle", 1.0)),
+}
+# λ of these is chosen on validation data, with a shorter training.
+TUNED = {
+    "soft targets, gradient matching": ("gradient_matching", (1.0, 10.0, 100.0)),
+    "soft targets, input gradient": ("input_gradient", (0.001, 0.01, 0.1)),
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a machine can do.
+
+    Attributes:
+        plan: for all images; the losses are each method's.
+        few: number of labelled images, and for how many epochs, of the second comparison.
+        tuning_epochs: of the trainings that choose λ.
+        precision: of Fabric.
+    """
+
+    plan: Plan
+    few: tuple[int, int]
+    tuning_epochs: int
+    precision: str
+
+
+SIZES = {
+    "cpu": Size(
+        Plan(
+            teacher_width=1 / 4,
+            student_width=1 / 16,
+            teacher_epochs=20,
+            epochs=10,
+            checkpoint_every=2,
+            seeds=3,
+        ),
+        few=(5000, 40),
+        tuning_epochs=3,
+        precision="bf16-mixed",
+    ),
+    "gpu": Size(
+        Plan(teacher_width=1.0, student_width=1 / 4, epochs=100, seeds=5),
+        few=(5000, 300),
+        tuning_epochs=20,
+        precision="bf16-mixed",
+    ),
+}
+
+
+def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bool) -> Report:
+    """The report of one method, from its file if it is there and of this plan."""
+    place = folder / name.replace(", ", "-").replace(" ", "-")
+    kept = place / "report.json"
+    if kept.exists():
+        report = Report.read(kept)
+        if report.plan == json.loads(json.dumps(asdict(plan))):
+            return report
+    teacher = folder.parent / "all" / "hard-labels" / "teacher.pt"
+    report = distill(
+        plan, place, teacher=teacher if teacher.exists() else None, fabric=fabric, compile=compile
+    )
+    print(f"{place}: {report.accuracies()}, teacher {report.teacher.test_accuracy:.2f}", flush=True)
+    return report
+
+
+def tuned(
+    loss: str, weights: tuple[float, ...], size: Size, folder: Path, fabric: Fabric
+) -> dict[float, float]:
+    """Validation accuracy by λ, after a shorter training of one student."""
+    found = {}
+    for weight in weights:
+        plan = replace(size.plan, losses=(*SOFT, (loss, weight)), epochs=size.tuning_epochs, seeds=1)
+        report = carried_out(f"{loss}-{weight:g}", plan, folder, fabric, False)
+        found[weight] = report.students["student"][0].validation_accuracy
+    return found
+
+
+def summary(report: Report) -> dict:
+    """What the notebook shows of a report."""
+    students = [
+        {key: value for key, value in asdict(student).items() if key != "losses"}
+        for student in report.students["student"]
+    ]
+    return {"plan": report.plan, "students": students, "provenance": report.provenance}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--folder", type=Path, default=Path("build/alexnet_cifar10"))
+    options = parser.parse_args()
+    size, folder, cuda = SIZES[options.size], options.folder / options.size, options.size == "gpu"
+    torch.set_float32_matmul_precision("high")
+    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision=size.precision)
+    first = carried_out(
+        "hard labels", replace(size.plan, losses=METHODS["hard labels"]), folder / "all", fabric, cuda
+    )
+    chosen = {
+        name: tuned(loss, weights, size, folder / "tuning", fabric) for name, (loss, weights) in TUNED.items()
+    }
+    methods = METHODS | {
+        name: (*SOFT, (TUNED[name][0], max(found, key=found.get))) for name, found in chosen.items()
+    }
+    labels, epochs = size.few
+    result = {
+        "what": "AlexNet on CIFAR-10: students of one teacher, same seeds and epochs, test data read once",
+        "data": first.data,
+        "command": f"python -m benchmarks.alexnet_cifar10 {options.size}",
+        "teacher": {key: value for key, value in asdict(first.teacher).items() if key != "losses"},
+        "validation_by_weight": chosen,
+        "all": {},
+        "few": {},
+    } | provenance()
+    target = Path("data/results") / f"alexnet_cifar10_{options.size}.json"
+    for name, losses in methods.items():
+        whole = replace(size.plan, losses=losses)
+        few = replace(whole, labels=labels, epochs=epochs, checkpoint_every=epochs // 5)
+        for part, plan in (("all", whole), ("few", few)):
+            result[part][name] = summary(carried_out(name, plan, folder / part, fabric, cuda))
+            target.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"written to {target}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,146 @@
+"""A distillation's report as one page that needs no other file: tables, and figures of what happened."""
+
+import base64
+import html
+import io
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from course_lib.distillation.report import Report, Student
+from course_lib.measure import interval
+from course_lib.show.figures import bars, curves
+from course_lib.show.style import STYLE
+
+_NAMES = {"student": "student", "baseline": "student on hard labels"}
+_STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
+th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+img { max-width: 100%; } :root { color-scheme: light dark; }"""
+
+_FRAME = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Distillation report</title><style>{style}</style>
+</head>
+<body>{body}</body>
+</html>
+"""
+
+
+def page(report: Report) -> str:
+    """The report as HTML."""
+    losses = " + ".join(f"{weight:g} · {name}" for name, weight in report.plan["losses"])
+    parts = [
+        f"<h1>Distillation on {html.escape(report.data)}</h1>",
+        f"<p>The student learned from {html.escape(losses)}, T = {report.plan['temperature']:g}, "
+        f"{report.plan['epochs']} epochs, batches of {report.plan['batch_size']}.</p>",
+        _results(report),
+        _picture(_accuracies(report), "Test accuracy of teacher and students, with intervals over seeds"),
+    ]
+    if any(each.watched for each in [report.teacher, *report.students["student"]]):
+        parts.append(_picture(_learning(report), "Validation accuracy over the training"))
+    parts += [
+        _picture(_losses(report), "Every loss term over the training, by name"),
+        "<h2>Settings</h2>",
+        _table(("setting", "value"), [(name, str(value)) for name, value in report.plan.items()]),
+        "<h2>Where the numbers come from</h2>",
+        _table(("what", "value"), [(name, str(value)) for name, value in report.provenance.items()]),
+    ]
+    return _FRAME.format(style=_STYLE, body="".join(parts))
+
+
+def _results(report: Report) -> str:
+    rows = [("teacher", *_numbers([report.teacher]))]
+    rows += [(_NAMES[name], *_numbers(several)) for name, several in report.students.items()]
+    header = (
+        "network",
+        "parameters",
+        "test accuracy, %",
+        "test loss, nats",
+        "agreement, %",
+        "ECE, %",
+        "seconds",
+    )
+    gain = report.gain()
+    said = (
+        f"<p>Student against hard labels, in points of test accuracy: {html.escape(str(gain))}.</p>"
+        if gain
+        else ""
+    )
+    return _table(header, rows) + said
+
+
+def _numbers(several: list[Student]) -> tuple[str, ...]:
+    def mean(name: str, digits: int) -> str:
+        values = [getattr(each, name) for each in several]
+        if len(values) == 1:
+            return f"{values[0]:.{digits}f}"
+        found = interval(values)
+        return f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]"
+
+    measured = (("test_accuracy", 2), ("test_loss", 3), ("test_agreement", 1), ("test_calibration_error", 1))
+    return (
+        f"{several[0].parameters:,}",
+        *(mean(name, digits) for name, digits in measured),
+        f"{sum(each.seconds for each in several) / len(several):.0f}",
+    )
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    def row(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
+
+    return f"<table>{row(header, 'th')}{''.join(row(each, 'td') for each in rows)}</table>"
+
+
+def _accuracies(report: Report) -> Figure:
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots()
+        names = ["teacher", *(_NAMES[name] for name in report.students)]
+        bars(ax, names, [report.teacher.test_accuracy, *map(report.accuracies, report.students)])
+        ax.set_ylabel("test accuracy (%)")
+    return figure
+
+
+def _learning(report: Report) -> Figure:
+    with plt.rc_context(STYLE):
+        figure, ax = plt.subplots()
+        shown = {
+            "teacher": [report.teacher],
+            **{_NAMES[name]: each for name, each in report.students.items()},
+        }
+        for name, several in shown.items():
+            if several[0].watched:
+                share = [100 * each["step"] / several[0].steps for each in several[0].watched]
+                curves(ax, share, [[each["accuracy"] for each in one.watched] for one in several], label=name)
+        ax.set_xlabel("share of the training (%)")
+        ax.set_ylabel("validation accuracy (%)")
+        ax.legend()
+    return figure
+
+
+def _losses(report: Report) -> Figure:
+    with plt.rc_context(STYLE):
+        several = report.students["student"]
+        names = [name for name in several[0].losses if name != "total"]
+        figure, axes = plt.subplots(1, len(names), squeeze=False, figsize=(max(6.5, 3.6 * len(names)), 3.2))
+        for ax, name in zip(axes[0], names, strict=True):
+            values = [student.losses[name] for student in several]
+            curves(ax, [100 * (i + 1) / len(values[0]) for i in range(len(values[0]))], values)
+            ax.set_title(name)
+            ax.set_xlabel("share of the training (%)")
+            if min(map(min, values)) > 0:
+                ax.set_yscale("log")
+        axes[0][0].set_ylabel("loss, unweighted")
+    return figure
+
+
+def _picture(figure: Figure, alt: str) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    plt.close(figure)
+    data = base64.b64encode(buffer.getvalue()).decode()
+    return f'<p><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></p>'
