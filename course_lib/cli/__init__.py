@@ -15,6 +15,7 @@ from rich.markup import escape
 from typer.core import TyperGroup
 
 from course_lib import __version__
+from course_lib.cli.distill import distill
 from course_lib.errors import CourseError
 
 
@@ -57,6 +58,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="The data sets: which are there, get one, check one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
+app.command("distill")(distill)
 
 
 def fail(message: str, code: int) -> None:

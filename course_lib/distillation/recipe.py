@@ -1,11 +1,12 @@
 """From a plan to a report: data, teacher, its answers, students over seeds; each part goes on where it was stopped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import Tensor, nn
 
 from course_lib.data import Dataset, Examples, Views, load
@@ -36,13 +37,17 @@ class Engine:
     """How a plan is carried out, without influence on what it means.
 
     Attributes:
-        fabric: device, precision, processes and loggers.
+        fabric: device, precision and processes.
+        folder: of the whole distillation.
+        loggers: makes those of one training from its name.
         compile: use ``torch.compile`` where no loss differentiates the logits.
         fall_back: go on from an older checkpoint where the newest is damaged.
         progress: show bars where a person can see them.
     """
 
     fabric: Fabric
+    folder: Path
+    loggers: Callable[[str], Sequence[Logger]] | None = None
     compile: bool = False
     fall_back: bool = False
     progress: bool = True
@@ -54,6 +59,7 @@ def distill(
     *,
     teacher: str | Path | None = None,
     fabric: Fabric | None = None,
+    loggers: Callable[[str], Sequence[Logger]] | None = None,
     compile: bool = False,
     fall_back: bool = False,
     progress: bool = True,
@@ -64,7 +70,8 @@ def distill(
         plan: what is to be done.
         folder: for the teacher, the checkpoints of all trainings, and the report.
         teacher: file of a teacher, as an earlier distillation left it in its folder; trained if None.
-        fabric: device, precision, processes and loggers; the CPU if None.
+        fabric: device, precision and processes; the CPU if None.
+        loggers: makes the loggers of one training, of Lightning Fabric's kind, from its name, such as "student/seed-0".
         compile: use ``torch.compile`` where no loss differentiates the logits.
         fall_back: go on from an older checkpoint where the newest is damaged.
         progress: show bars where a person can see them.
@@ -76,22 +83,23 @@ def distill(
         CourseError: data, teacher or checkpoints that do not fit the plan.
         TrainingDiverged: a loss is NaN or infinite.
     """
-    engine = Engine(fabric or Fabric(accelerator="cpu", devices=1), compile, fall_back, progress)
-    folder, dataset = Path(folder), load(plan.data)
+    fabric = fabric or Fabric(accelerator="cpu", devices=1)
+    engine = Engine(fabric, Path(folder), loggers, compile, fall_back, progress)
+    dataset = load(plan.data)
     train = dataset.train if plan.labels is None else dataset.train.subset(plan.labels, seed=0)
-    big, taught = _teacher(plan, dataset, folder, teacher, engine)
-    big = big.to(engine.fabric.device)
+    big, taught = _teacher(plan, dataset, teacher, engine)
+    big = big.to(fabric.device)
     views = plan.views(dataset)
-    answering = _answering(plan, big, train, views, folder, engine)
+    answering = _answering(plan, big, train, views, engine)
     runs: dict[str, list[Run]] = {}
     for seed in range(plan.seeds):
         for name, objective in _methods(plan).items():
-            run = _student(plan, objective, dataset, train, seed, answering, folder / name, engine)
+            run = _student(plan, objective, dataset, train, seed, answering, name, engine)
             runs.setdefault(name, []).append(run)
     report = _report(plan, dataset, big, taught, runs, engine)
-    if engine.fabric.is_global_zero:
-        report.write(folder)
-    engine.fabric.barrier()
+    if fabric.is_global_zero:
+        report.write(engine.folder)
+    fabric.barrier()
     return report
 
 
@@ -128,7 +136,7 @@ def _methods(plan: Plan) -> dict[str, Objective]:
 
 
 def _teacher(
-    plan: Plan, dataset: Dataset, folder: Path, given: str | Path | None, engine: Engine
+    plan: Plan, dataset: Dataset, given: str | Path | None, engine: Engine
 ) -> tuple[nn.Module, Run | None]:
     """The teacher, and its training where it was not loaded."""
     if given is not None:
@@ -143,19 +151,19 @@ def _teacher(
         seed=0,
         teacher=None,
         epochs=plan.teacher_epochs or plan.epochs,
-        folder=folder / "teacher",
+        name="teacher",
         engine=engine,
     )
     if engine.fabric.is_global_zero:
         weights = {name: value.detach().cpu() for name, value in run.model.state_dict().items()}
-        save_atomically(folder / "teacher.pt", {"settings": settings, "weights": weights})
+        save_atomically(engine.folder / "teacher.pt", {"settings": settings, "weights": weights})
     return run.model, run
 
 
-def _student(plan, objective, dataset, train, seed, teacher, folder, engine) -> Run:
+def _student(plan, objective, dataset, train, seed, teacher, name, engine) -> Run:
     settings = _settings(dataset, plan.student_width, 0.0)
-    place = folder / f"seed-{seed}"
-    return _trained(plan, settings, objective, dataset, train, seed, teacher, plan.epochs, place, engine)
+    name = f"{name}/seed-{seed}"
+    return _trained(plan, settings, objective, dataset, train, seed, teacher, plan.epochs, name, engine)
 
 
 def _settings(dataset: Dataset, width: float, dropout: float) -> dict:
@@ -167,7 +175,7 @@ def _settings(dataset: Dataset, width: float, dropout: float) -> dict:
     }
 
 
-def _trained(plan, settings, objective, dataset, train, seed, teacher, epochs, folder, engine) -> Run:
+def _trained(plan, settings, objective, dataset, train, seed, teacher, epochs, name, engine) -> Run:
     recipe = plan.recipe(len(train), epochs)
     every = max(1, recipe.steps // epochs) * plan.checkpoint_every
     validation = dataset.validation.to(engine.fabric.device)
@@ -192,13 +200,14 @@ def _trained(plan, settings, objective, dataset, train, seed, teacher, epochs, f
         fabric=engine.fabric,
         compile=engine.compile,
         progress=engine.progress,
-        checkpoints=Checkpoints(folder, every=every, fall_back=engine.fall_back),
+        checkpoints=Checkpoints(engine.folder / name, every=every, fall_back=engine.fall_back),
         watch=Watch(look, every=every),
+        loggers=engine.loggers(name) if engine.loggers else (),
     )
 
 
 def _answering(
-    plan: Plan, big: nn.Module, train: Examples, views: Views | None, folder: Path, engine: Engine
+    plan: Plan, big: nn.Module, train: Examples, views: Views | None, engine: Engine
 ) -> TeacherCache | LiveTeacher | None:
     """The teacher in the form that is less work for what the losses ask."""
     asked = {source.name for source in plan.objective().sources}
@@ -207,20 +216,20 @@ def _answering(
     gradients = bool(asked & {"soft_matrix", "teacher_gradients"})
     matrix = _soft_matrix(plan, big, train) if gradients else None
     if views is None and plan.answers != "live":
-        return _cached(big, train, None, _for_examples(matrix, big, train), folder, engine)
+        return _cached(big, train, None, _for_examples(matrix, big, train), engine)
     passes = plan.epochs * plan.seeds
     live = plan.answers == "live" or (plan.answers == "auto" and len(views) > passes)
     if gradients or live:
         return LiveTeacher(big, matrix)
-    return _cached(big, train, views, None, folder, engine)
+    return _cached(big, train, views, None, engine)
 
 
-def _cached(big, train, views, matrix, folder, engine) -> TeacherCache:
+def _cached(big, train, views, matrix, engine) -> TeacherCache:
     """Asked by the first process, read by the others from its file."""
     settings = {
         "views": views,
         "soft_matrix": matrix,
-        "directory": folder / "answers",
+        "directory": engine.folder / "answers",
         "progress": engine.progress,
     }
     if engine.fabric.is_global_zero:

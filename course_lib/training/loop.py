@@ -7,6 +7,7 @@ from itertools import chain
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import Tensor, nn
 from torch.func import stack_module_state
 from torch.optim import Optimizer
@@ -39,6 +40,7 @@ def fit(
     progress: bool = True,
     checkpoints: Checkpoints | None = None,
     watch: Watch | None = None,
+    loggers: Sequence[Logger] | None = None,
 ) -> Run:
     """Train one student.
 
@@ -57,6 +59,8 @@ def fit(
         progress: show a bar where a person can see it.
         checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
         watch: look at the student now and then.
+        loggers: of Lightning Fabric's kind, told of every loss term and of what is watched, by name; the fabric's own
+            if None.
 
     Raises:
         CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
@@ -86,7 +90,8 @@ def fit(
             torch.manual_seed(seed + fabric.global_rank * 2**32)
         epochs = batch_order(len(examples), recipe.batch_size, seed, len(views) if views else 1)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
-        watcher = Watcher(watch, network, fabric) if watch else None
+        loggers = fabric.loggers if loggers is None else loggers
+        watcher = Watcher(watch, network, loggers) if watch else None
         keeper = None
         if checkpoints:
             weights = network.state_dict()
@@ -101,7 +106,9 @@ def fit(
             return values
 
         names = (*objective.names, "total")
-        steps = Steps(take, order, optimizer, fabric, recipe, names, (seed,), progress, keeper, watcher)
+        steps = Steps(
+            take, order, optimizer, fabric, recipe, names, (seed,), progress, loggers, keeper, watcher
+        )
         with passes:
             history, seconds = steps.run()
     check_weights(network.parameters(), seed)
@@ -196,7 +203,9 @@ def fit_many(
             )
         order = _stacked_order(orders, own, count)
         names = (*objective.names, "total")
-        history, seconds = Steps(take, order, optimizer, fabric, recipe, names, seeds, progress, keeper).run()
+        history, seconds = Steps(
+            take, order, optimizer, fabric, recipe, names, seeds, progress, fabric.loggers, keeper
+        ).run()
     weights = {name: value.detach() for name, value in parameters.items()}
     for student, seed in enumerate(seeds):
         check_weights((value[student] for value in weights.values()), seed)

@@ -8,6 +8,7 @@ from itertools import islice
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -38,6 +39,7 @@ class Steps:
         names: of the terms, then "total".
         seeds: one per student.
         progress: show a bar where a person can see it.
+        loggers: of Fabric's kind, told of every term by name.
         keeper, watcher: where there are checkpoints, or something to watch.
     """
 
@@ -49,6 +51,7 @@ class Steps:
     names: Sequence[str]
     seeds: Sequence[int]
     progress: bool
+    loggers: Sequence[Logger] = ()
     keeper: Keeper | None = None
     watcher: Watcher | None = None
 
@@ -88,6 +91,8 @@ class Steps:
                     spent = before + time.perf_counter() - start
                     self.keeper.save(step, spent, record, schedule=schedule, watched=self.watcher)
         seconds = before + time.perf_counter() - start
+        for logger in self.loggers:
+            logger.finalize("success")
         values = record.cpu().numpy()
         return {name: values[:, i] for i, name in enumerate(self.names)}, seconds
 
@@ -102,11 +107,10 @@ class Steps:
                 f"{start + step} (seed {self.seeds[student]}): lower lr or the term's weight, or look for bad values "
                 "in the data"
             )
-        if self.fabric.loggers:
-            means = record[start:stop].mean(dim=(0, 2)).tolist()
-            self.fabric.log_dict(
-                {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}, stop
-            )
+        means = record[start:stop].mean(dim=(0, 2)).tolist() if self.loggers else ()
+        for logger in self.loggers:
+            named = {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}
+            logger.log_metrics(named, stop)
 
 
 def check_weights(weights: Iterable[Tensor], seed: int) -> None:

@@ -1,11 +1,11 @@
 """What is measured while a training runs, such as the accuracy on validation data."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning_fabric import Fabric
+from lightning_fabric.loggers import Logger
 from torch import nn
 
 from course_lib.errors import CourseError
@@ -34,10 +34,10 @@ class Watch:
 
 
 class Watcher:
-    """Looks, logs with Fabric's loggers, and remembers; part of the checkpoints."""
+    """Looks, logs, and remembers; part of the checkpoints."""
 
-    def __init__(self, watch: Watch, network: nn.Module, fabric: Fabric):
-        self._watch, self._network, self._fabric = watch, network, fabric
+    def __init__(self, watch: Watch, network: nn.Module, loggers: Sequence[Logger] = ()):
+        self._watch, self._network, self._loggers = watch, network, loggers
         self.seen: list[dict[str, float]] = []
 
     def after(self, step: int, steps: int) -> None:
@@ -47,7 +47,8 @@ class Watcher:
         with evaluating(self._network), torch.no_grad():
             numbers = {name: float(value) for name, value in self._watch.look(self._network).items()}
         self.seen.append({"step": step, **numbers})
-        self._fabric.log_dict({f"watch/{name}": value for name, value in numbers.items()}, step)
+        for logger in self._loggers:
+            logger.log_metrics({f"watch/{name}": value for name, value in numbers.items()}, step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}

@@ -1,0 +1,193 @@
+"""``course distill``: the whole recipe from a terminal, on one processor, one graphics card or many machines."""
+
+import os
+from collections.abc import Callable
+from dataclasses import fields
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from course_lib.errors import CourseError
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
+
+
+class Accelerator(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Logs(StrEnum):
+    csv = "csv"
+    tensorboard = "tensorboard"
+    none = "none"
+
+
+def distill(
+    loss: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--loss",
+            metavar="NAME=WEIGHT",
+            help="A loss of the student, several times for a sum: hard, soft_target, logit, gradient_matching, ... "
+            "[default: hard=0.1 and soft_target=0.9]",
+        ),
+    ] = None,
+    data: Annotated[str, typer.Option(help="As listed by: course data list.")] = "cifar10",
+    temperature: Annotated[float, typer.Option("--temperature", "-T", help="T of the soft targets.")] = 5.0,
+    epochs: Annotated[int, typer.Option(help="Of the student's training.")] = 100,
+    teacher_epochs: Annotated[
+        int | None, typer.Option(help="Of the teacher's training; as the student's if not given.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Examples per step, over all processes.")] = 128,
+    checkpoint_every: Annotated[
+        int, typer.Option(help="Epochs between two checkpoints, and two looks at the validation data.")
+    ] = 10,
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum, rmsprop or adam.")] = "adam",
+    lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 1e-3,
+    weight_decay: Annotated[float, typer.Option(help="L2 penalty of the weights.")] = 0.0,
+    schedule: Annotated[str, typer.Option(help="constant, or cosine down to 0.")] = "cosine",
+    teacher: Annotated[
+        Path | None, typer.Option(help="A teacher.pt of an earlier distillation; trained if not given.")
+    ] = None,
+    teacher_width: Annotated[float, typer.Option(help="Factor of AlexNet's channels.")] = 1.0,
+    student_width: Annotated[float, typer.Option(help="Factor of the student's channels.")] = 0.25,
+    dropout: Annotated[float, typer.Option(help="Of the teacher; the student has none.")] = 0.5,
+    labels: Annotated[
+        int | None, typer.Option(help="Labelled images for the student; all if not given.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Number of students.")] = 1,
+    baseline: Annotated[
+        bool, typer.Option("--baseline/--no-baseline", help="Also train on hard labels alone, and compare.")
+    ] = False,
+    augment: Annotated[str, typer.Option(help="auto, yes or no: shifted and mirrored images.")] = "auto",
+    shift: Annotated[int, typer.Option(help="Largest shift in pixels.")] = 4,
+    stride: Annotated[int, typer.Option(help="Shifts are multiples of it.")] = 1,
+    answers: Annotated[
+        str,
+        typer.Option(help="auto, cached (the teacher asked once about all views) or live (at every step)."),
+    ] = "auto",
+    soft_matrix: Annotated[
+        str, typer.Option(help="S of gradient losses: cross_entropy or class.")
+    ] = "cross_entropy",
+    target_norm: Annotated[float, typer.Option(help="α of the gradient penalty.")] = 1.0,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for checkpoints, teacher and report.")
+    ] = Path("build/distill"),
+    accelerator: Annotated[Accelerator, typer.Option(help="Where to train.")] = Accelerator.auto,
+    precision: Annotated[
+        str | None, typer.Option(help="Of Fabric; bf16-mixed on a graphics card, else 32-true.")
+    ] = None,
+    compile: Annotated[
+        bool | None, typer.Option(help="torch.compile; on a graphics card if not given.")
+    ] = None,
+    log: Annotated[Logs, typer.Option(help="Log every loss by name while training.")] = Logs.csv,
+    fall_back: Annotated[
+        bool, typer.Option("--fall-back", help="Where the newest checkpoint is damaged, use the one before.")
+    ] = False,
+) -> None:
+    """Distil AlexNet: train or load a teacher, train students with any losses, write a report.
+
+    Stopped and called again it goes on where it was. In several processes: torchrun --nproc-per-node 2 -m
+    course_lib.cli distill ..., or srun under SLURM.
+    """
+    given = locals()  # before anything else is named
+    # Threads that wait for each other turn idly for so long; without a bound they slow a busy machine down tenfold.
+    os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    from course_lib.cli import _asked, console
+    from course_lib.distillation import Plan
+    from course_lib.distillation import distill as carry_out
+
+    with _asked():
+        settings = {field.name: given[field.name] for field in fields(Plan) if field.name in given}
+        if loss:
+            settings["losses"] = tuple(map(_weighted, loss))
+        plan = Plan(**settings)
+        fabric = make_fabric(accelerator.value, precision)
+        loggers = make_loggers(output / "logs", log)
+    cuda = fabric.device.type == "cuda"
+    report = carry_out(
+        plan,
+        output,
+        teacher=teacher,
+        fabric=fabric,
+        loggers=loggers,
+        compile=cuda if compile is None else compile,
+        fall_back=fall_back,
+    )
+    if fabric.is_global_zero:
+        _show(report, output, console())
+
+
+def _weighted(text: str) -> tuple[str, float]:
+    name, sign, weight = text.partition("=")
+    try:
+        return name.strip(), float(weight if sign else "1")
+    except ValueError:
+        raise CourseError(f"--loss must be NAME=WEIGHT, such as soft_target=0.9, got {text!r}") from None
+
+
+def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
+    """Fabric for this process: alone, or one of those that torchrun or SLURM started."""
+    import torch
+    from lightning_fabric import Fabric
+
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    elif accelerator == "cuda" and not torch.cuda.is_available():
+        raise CourseError("accelerator cuda was asked for, but PyTorch finds no graphics card here")
+    per_node, nodes = _processes()
+    if precision is None:
+        precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
+    if accelerator == "cuda":
+        torch.set_float32_matmul_precision("high")
+    try:
+        fabric = Fabric(
+            accelerator=accelerator,
+            devices=per_node,
+            num_nodes=nodes,
+            strategy="ddp" if per_node * nodes > 1 else "auto",
+            precision=precision,
+        )
+    except ValueError as error:
+        raise CourseError(f"precision {precision!r} or the number of devices is refused: {error}") from error
+    fabric.launch()
+    return fabric
+
+
+def _processes() -> tuple[int, int]:
+    """Processes on this machine, and machines, as torchrun or SLURM say."""
+    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
+    here = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", str(world)))
+    return int(here), max(1, world // int(here))
+
+
+def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
+    """From the name of a training to its loggers."""
+    if log is Logs.none:
+        return lambda name: []
+    from lightning_fabric import loggers
+
+    if log is Logs.csv:
+        # A training that goes on writes into a folder beside: its loggers do not read what an earlier one wrote.
+        return lambda name: [loggers.CSVLogger(folder, name=name)]
+    try:
+        loggers.TensorBoardLogger(folder)
+    except ModuleNotFoundError as error:
+        raise CourseError("--log tensorboard needs tensorboard: pip install tensorboard") from error
+    return lambda name: [loggers.TensorBoardLogger(folder, name=name)]
+
+
+def _show(report: Any, output: Path, out: Any) -> None:
+    teacher = report.teacher
+    out.print(f"teacher: {teacher.test_accuracy:.2f} % of the test images, {teacher.parameters:,} parameters")
+    for method, several in report.students.items():
+        numbers = ", ".join(f"{each.test_accuracy:.2f}" for each in several)
+        out.print(f"{method}: {numbers} % with {several[0].parameters:,} parameters", highlight=False)
+    if gain := report.gain():
+        out.print(f"student − baseline, points: {gain}", highlight=False, markup=False)
+    out.print(f"The report: {(output / 'report.html').resolve().as_uri()}", highlight=False)
