@@ -75,7 +75,7 @@ def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bo
     kept = place / "report.json"
     if kept.exists():
         report = Report.read(kept)
-        if report.plan == json.loads(json.dumps(asdict(plan))):
+        if report.plan == plan.values():
             return report
     teacher = folder.parent / "all" / "hard-labels" / "teacher.pt"
     report = distill(

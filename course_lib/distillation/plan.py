@@ -1,9 +1,11 @@
 """What a distillation is to be, as plain values: from the command line, a notebook or a file."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from course_lib.data import Dataset, Views
 from course_lib.errors import CourseError
+from course_lib.losses._common import check_positive
 from course_lib.training import Objective, Recipe, named_objective
 
 SOFT_MATRICES = ("cross_entropy", "class")
@@ -73,6 +75,10 @@ class Plan:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+        for name in ("teacher_width", "student_width"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise CourseError(f"{name} must be a finite number above 0, got {getattr(self, name)!r}")
+        check_positive(temperature=self.temperature)
         # Made once, so that a wrong value is answered before anything is trained.
         self.objective(), self.recipe(1000), Views(self.shift, self.stride)
 
@@ -80,6 +86,10 @@ class Plan:
         value = getattr(self, name)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+
+    def values(self) -> dict[str, Any]:
+        """All settings as values that JSON knows."""
+        return asdict(self) | {"losses": [list(pair) for pair in self.losses]}
 
     def objective(self) -> Objective:
         """What the student is trained for."""

@@ -1,7 +1,7 @@
 """From a plan to a report: data, teacher, its answers, students over seeds; each part goes on where it was stopped."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -259,7 +259,7 @@ def _report(plan, dataset: Dataset, big: nn.Module, taught: Run | None, runs, en
         students[name] = [_examined(run, dataset, of_teacher, fabric) for run in several]
     teacher_run = Run(big, {}, 0.0, 0) if taught is None else taught
     return Report(
-        plan=asdict(plan),
+        plan=plan.values(),
         data=dataset.title,
         teacher=_examined(teacher_run, dataset, of_teacher, fabric),
         students=students,
