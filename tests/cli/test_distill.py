@@ -20,22 +20,8 @@ from course_lib.distillation import Plan
 
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
-    "--data",
-    "digits",
-    "--epochs",
-    "4",
-    "--checkpoint-every",
-    "1",
-    "--batch-size",
-    "32",
-    "--teacher-width",
-    "0.03125",
-    "--student-width",
-    "0.015625",
-    "--labels",
-    "96",
-    "--accelerator",
-    "cpu",
+    *("--data", "digits", "--epochs", "4", "--checkpoint-every", "1", "--batch-size", "32", "--labels", "96"),
+    *("--teacher-width", "0.03125", "--student-width", "0.015625", "--accelerator", "cpu"),
 ]
 
 
