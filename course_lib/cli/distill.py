@@ -82,6 +82,9 @@ def distill(
     precision: Annotated[
         str | None, typer.Option(help="Of Fabric; bf16-mixed on a graphics card, else 32-true.")
     ] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Train the students of all seeds at once, for small ones.")
+    ] = False,
     compile: Annotated[
         bool | None, typer.Option(help="torch.compile; on a graphics card if not given.")
     ] = None,
@@ -116,6 +119,7 @@ def distill(
         teacher=teacher,
         fabric=fabric,
         loggers=loggers,
+        together=together,
         compile=cuda if compile is None else compile,
         fall_back=fall_back,
     )

@@ -26,7 +26,8 @@ class Plan:
         checkpoint_every: epochs between two checkpoints, and between two looks at the validation data.
         teacher_width, student_width: factor of AlexNet's channels and hidden units.
         dropout: of the teacher; the student has none.
-        labels: number of training images with labels, balanced by class; all if None. The teacher sees all.
+        labels: number of training images with labels, balanced by class, another draw for each student; all if None.
+            The teacher sees all.
         seeds: number of students, with seeds 0, 1, ….
         baseline: also train each student on hard labels alone, with the same seed and budget.
         augment: draw shifted and mirrored views; "auto" does so for photographs, not for digits.

@@ -22,11 +22,13 @@ from course_lib.training import (
     Checkpoints,
     LiveTeacher,
     Objective,
+    Recipe,
     Run,
     TeacherCache,
     Watch,
     cache_teacher,
     fit,
+    fit_many,
     hard_labels,
     shared_logits,
 )
@@ -40,6 +42,7 @@ class Engine:
         fabric: device, precision and processes.
         folder: of the whole distillation.
         loggers: makes those of one training from its name.
+        together: train the students of all seeds at once.
         compile: use ``torch.compile`` where no loss differentiates the logits.
         fall_back: go on from an older checkpoint where the newest is damaged.
         progress: show bars where a person can see them.
@@ -48,6 +51,7 @@ class Engine:
     fabric: Fabric
     folder: Path
     loggers: Callable[[str], Sequence[Logger]] | None = None
+    together: bool = False
     compile: bool = False
     fall_back: bool = False
     progress: bool = True
@@ -60,6 +64,7 @@ def distill(
     teacher: str | Path | None = None,
     fabric: Fabric | None = None,
     loggers: Callable[[str], Sequence[Logger]] | None = None,
+    together: bool = False,
     compile: bool = False,
     fall_back: bool = False,
     progress: bool = True,
@@ -72,6 +77,8 @@ def distill(
         teacher: file of a teacher, as an earlier distillation left it in its folder; trained if None.
         fabric: device, precision and processes; the CPU if None.
         loggers: makes the loggers of one training, of Lightning Fabric's kind, from its name, such as "student/seed-0".
+        together: train the students of all seeds at once, which is much faster where they are small; the validation
+            data are then not looked at in between.
         compile: use ``torch.compile`` where no loss differentiates the logits.
         fall_back: go on from an older checkpoint where the newest is damaged.
         progress: show bars where a person can see them.
@@ -84,18 +91,17 @@ def distill(
         TrainingDiverged: a loss is NaN or infinite.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)
-    engine = Engine(fabric, Path(folder), loggers, compile, fall_back, progress)
+    engine = Engine(fabric, Path(folder), loggers, together, compile, fall_back, progress)
     dataset = load(plan.data)
-    train = dataset.train if plan.labels is None else dataset.train.subset(plan.labels, seed=0)
     big, taught = _teacher(plan, dataset, teacher, engine)
     big = big.to(fabric.device)
-    views = plan.views(dataset)
-    answering = _answering(plan, big, train, views, engine)
-    runs: dict[str, list[Run]] = {}
-    for seed in range(plan.seeds):
-        for name, objective in _methods(plan).items():
-            run = _student(plan, objective, dataset, train, seed, answering, name, engine)
-            runs.setdefault(name, []).append(run)
+    labelled = _labelled(plan, dataset)
+    answering = _answering(plan, big, _all_of(labelled, dataset), plan.views(dataset), engine)
+    students = _together if together else _one_by_one
+    runs = {
+        name: students(plan, objective, dataset, labelled, answering, name, engine)
+        for name, objective in _methods(plan).items()
+    }
     report = _report(plan, dataset, big, taught, runs, engine)
     if fabric.is_global_zero:
         report.write(engine.folder)
@@ -160,10 +166,67 @@ def _teacher(
     return run.model, run
 
 
-def _student(plan, objective, dataset, train, seed, teacher, name, engine) -> Run:
+def _labelled(plan: Plan, dataset: Dataset) -> list[Examples]:
+    """The labelled images of each student: all, or a draw of its own."""
+    if plan.labels is None:
+        return [dataset.train] * plan.seeds
+    return [dataset.train.subset(plan.labels, seed=seed) for seed in range(plan.seeds)]
+
+
+def _all_of(labelled: Sequence[Examples], dataset: Dataset) -> Examples:
+    """All images that any student sees."""
+    seen = torch.isin(dataset.train.index, torch.cat([each.index for each in labelled]))
+    return dataset.train if bool(seen.all()) else dataset.train.take(seen.nonzero().flatten())
+
+
+def _one_by_one(plan, objective, dataset, labelled, teacher, name, engine) -> list[Run]:
     settings = _settings(dataset, plan.student_width, 0.0)
-    name = f"{name}/seed-{seed}"
-    return _trained(plan, settings, objective, dataset, train, seed, teacher, plan.epochs, name, engine)
+    return [
+        _trained(
+            plan,
+            settings,
+            objective,
+            dataset,
+            labelled[seed],
+            seed=seed,
+            teacher=teacher,
+            epochs=plan.epochs,
+            name=f"{name}/seed-{seed}",
+            engine=engine,
+        )
+        for seed in range(plan.seeds)
+    ]
+
+
+def _together(plan, objective, dataset, labelled, teacher, name, engine) -> list[Run]:
+    settings = _settings(dataset, plan.student_width, 0.0)
+    recipe = plan.recipe(len(labelled[0]))
+    runs = fit_many(
+        lambda: alexnet(**settings),
+        objective,
+        labelled,
+        recipe,
+        seeds=range(plan.seeds),
+        teacher=teacher,
+        views=plan.views(dataset),
+        fabric=engine.fabric,
+        progress=engine.progress,
+        checkpoints=Checkpoints(
+            engine.folder / name, every=_look_every(plan, recipe), fall_back=engine.fall_back
+        ),
+    )
+    histories = [
+        {term: values[:, place] for term, values in runs.history.items()} for place in range(len(runs))
+    ]
+    return [
+        Run(runs.model(place), histories[place], runs.seconds / len(runs), seed)
+        for place, seed in enumerate(runs.seeds)
+    ]
+
+
+def _look_every(plan: Plan, recipe: Recipe, epochs: int | None = None) -> int:
+    """Steps between two checkpoints."""
+    return recipe.steps // (epochs or plan.epochs) * plan.checkpoint_every
 
 
 def _settings(dataset: Dataset, width: float, dropout: float) -> dict:
@@ -177,7 +240,7 @@ def _settings(dataset: Dataset, width: float, dropout: float) -> dict:
 
 def _trained(plan, settings, objective, dataset, train, seed, teacher, epochs, name, engine) -> Run:
     recipe = plan.recipe(len(train), epochs)
-    every = max(1, recipe.steps // epochs) * plan.checkpoint_every
+    every = _look_every(plan, recipe, epochs)
     validation = dataset.validation.to(engine.fabric.device)
 
     def build() -> nn.Module:

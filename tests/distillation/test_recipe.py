@@ -88,6 +88,18 @@ def test_answers_take_the_form_that_is_less_work(plan, tmp_path):
     assert isinstance(form(losses=matching, augment="yes", shift=1, epochs=50), LiveTeacher)
 
 
+def test_students_trained_together_are_those_trained_one_by_one(plan, tmp_path):
+    one_by_one = distill(plan, tmp_path / "alone")
+    together = distill(plan, tmp_path / "together", teacher=tmp_path / "alone" / "teacher.pt", together=True)
+    for name, several in one_by_one.students.items():
+        for alone, stacked in zip(several, together.students[name], strict=True):
+            assert stacked.seed == alone.seed
+            for term, values in alone.losses.items():
+                assert stacked.losses[term] == pytest.approx(values, rel=1e-3)
+    first, second = together.students["student"]
+    assert first.losses["soft_target"][0] != second.losses["soft_target"][0]
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
