@@ -16,15 +16,10 @@ from course_lib.distillation import Plan, Report, distill
 from course_lib.provenance import provenance
 
 SOFT = (("hard", 0.1), ("soft_target", 0.9))
-METHODS = {
-    "hard labels": (("hard", 1.0),),
-    "soft targets": SOFT,
-    "logits": (("logit", 1.0),),
-    "soft targets, angle": (*SOFT, ("angle", 1.0)),
-}
+METHODS = {"hard labels": (("hard", 1.0),), "soft targets": SOFT, "logits": (("logit", 1.0),)}
 # λ of these is chosen on validation data, with a shorter training.
 TUNED = {
-    "soft targets, gradient matching": ("gradient_matching", (1.0, 10.0, 100.0)),
+    "soft targets, gradient matching": ("gradient_matching", (0.1, 1.0, 10.0)),
     "soft targets, input gradient": ("input_gradient", (0.001, 0.01, 0.1)),
 }
 
@@ -34,16 +29,16 @@ class Size:
     """What a machine can do.
 
     Attributes:
-        plan: for all images; the losses are each method's.
-        few: number of labelled images, and for how many epochs, of the second comparison.
-        tuning_epochs: of the trainings that choose λ.
-        precision: of Fabric.
+        plan: of all trainings; the losses are each method's.
+        all: methods that are compared with all labels.
+        few: number of labels, and for how many epochs, of the comparison of all methods.
+        tuning_epochs: of the trainings that choose λ, with few labels.
     """
 
     plan: Plan
+    all: tuple[str, ...]
     few: tuple[int, int]
     tuning_epochs: int
-    precision: str
 
 
 SIZES = {
@@ -55,16 +50,17 @@ SIZES = {
             epochs=10,
             checkpoint_every=2,
             seeds=3,
+            estimator="hutchinson",
         ),
-        few=(5000, 40),
-        tuning_epochs=3,
-        precision="bf16-mixed",
+        all=("hard labels", "soft targets"),
+        few=(5000, 20),
+        tuning_epochs=10,
     ),
     "gpu": Size(
         Plan(teacher_width=1.0, student_width=1 / 4, epochs=100, seeds=5),
+        all=(*METHODS, *TUNED),
         few=(5000, 300),
-        tuning_epochs=20,
-        precision="bf16-mixed",
+        tuning_epochs=50,
     ),
 }
 
@@ -86,13 +82,13 @@ def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bo
 
 
 def tuned(
-    loss: str, weights: tuple[float, ...], size: Size, folder: Path, fabric: Fabric
+    loss: str, weights: tuple[float, ...], plan: Plan, folder: Path, fabric: Fabric
 ) -> dict[float, float]:
-    """Validation accuracy by λ, after a shorter training of one student."""
+    """Validation accuracy by λ of one student."""
     found = {}
     for weight in weights:
-        plan = replace(size.plan, losses=(*SOFT, (loss, weight)), epochs=size.tuning_epochs, seeds=1)
-        report = carried_out(f"{loss}-{weight:g}", plan, folder, fabric, False)
+        tried = replace(plan, losses=(*SOFT, (loss, weight)), seeds=1)
+        report = carried_out(f"{loss}-{weight:g}", tried, folder, fabric, False)
         found[weight] = report.students["student"][0].validation_accuracy
     return found
 
@@ -113,17 +109,20 @@ def main() -> None:
     options = parser.parse_args()
     size, folder, cuda = SIZES[options.size], options.folder / options.size, options.size == "gpu"
     torch.set_float32_matmul_precision("high")
-    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision=size.precision)
+    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision="bf16-mixed")
     first = carried_out(
         "hard labels", replace(size.plan, losses=METHODS["hard labels"]), folder / "all", fabric, cuda
     )
+    labels, epochs = size.few
+    few = replace(size.plan, labels=labels, epochs=epochs, checkpoint_every=epochs // 5)
+    short = replace(few, epochs=size.tuning_epochs)
     chosen = {
-        name: tuned(loss, weights, size, folder / "tuning", fabric) for name, (loss, weights) in TUNED.items()
+        name: tuned(loss, weights, short, folder / "tuning", fabric)
+        for name, (loss, weights) in TUNED.items()
     }
     methods = METHODS | {
         name: (*SOFT, (TUNED[name][0], max(found, key=found.get))) for name, found in chosen.items()
     }
-    labels, epochs = size.few
     result = {
         "what": "AlexNet on CIFAR-10: students of one teacher, same seeds and epochs, test data read once",
         "data": first.data,
@@ -134,11 +133,10 @@ def main() -> None:
         "few": {},
     } | provenance()
     target = Path("data/results") / f"alexnet_cifar10_{options.size}.json"
-    for name, losses in methods.items():
-        whole = replace(size.plan, losses=losses)
-        few = replace(whole, labels=labels, epochs=epochs, checkpoint_every=epochs // 5)
-        for part, plan in (("all", whole), ("few", few)):
-            result[part][name] = summary(carried_out(name, plan, folder / part, fabric, cuda))
+    for part, plan, names in (("few", few, methods), ("all", size.plan, size.all)):
+        for name in names:
+            report = carried_out(name, replace(plan, losses=methods[name]), folder / part, fabric, cuda)
+            result[part][name] = summary(report)
             target.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"written to {target}")
 

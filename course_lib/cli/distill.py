@@ -74,6 +74,9 @@ def distill(
     soft_matrix: Annotated[
         str, typer.Option(help="S of gradient losses: cross_entropy or class.")
     ] = "cross_entropy",
+    estimator: Annotated[
+        str, typer.Option(help="Of gradient losses: exact, or hutchinson (one backward pass for all of S).")
+    ] = "exact",
     target_norm: Annotated[float, typer.Option(help="α of the gradient penalty.")] = 1.0,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for checkpoints, teacher and report.")

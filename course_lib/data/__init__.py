@@ -2,6 +2,18 @@
 
 from course_lib.data.catalog import Record, Verified, available, fetch, load, verify
 from course_lib.data.examples import Dataset, Examples
+from course_lib.data.results import measured
 from course_lib.data.views import Views
 
-__all__ = ["Dataset", "Examples", "Record", "Verified", "Views", "available", "fetch", "load", "verify"]
+__all__ = [
+    "Dataset",
+    "Examples",
+    "Record",
+    "Verified",
+    "Views",
+    "available",
+    "fetch",
+    "load",
+    "measured",
+    "verify",
+]

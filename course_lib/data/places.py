@@ -32,7 +32,7 @@ def data_root(root: str | Path | None = None) -> Root:
         return Root(_absolute(root), "root")
     if os.environ.get(VARIABLE):
         return Root(_absolute(os.environ[VARIABLE]), VARIABLE)
-    return Root(_course_folder())
+    return Root(course_folder())
 
 
 def cache_folder(root: Root) -> Path | None:
@@ -53,11 +53,11 @@ def cache_folder(root: Root) -> Path | None:
 def _cache_folders(root: Root) -> Iterator[Path]:
     if root.named_by == "root" and root.path.is_dir():
         yield root.path / "cache"
-    yield _course_folder() / "cache"
+    yield course_folder() / "cache"
     yield _user_folder() / "cache"
 
 
-def _course_folder() -> Path:
+def course_folder() -> Path:
     """``data/`` of the course's folder, around the present folder or the library, else one in the person's cache."""
     here = Path.cwd()
     for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):

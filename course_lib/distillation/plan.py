@@ -6,6 +6,7 @@ from typing import Any
 from course_lib.data import Dataset, Views
 from course_lib.errors import CourseError
 from course_lib.losses._common import check_positive
+from course_lib.losses._jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
 SOFT_MATRICES = ("cross_entropy", "class")
@@ -35,6 +36,8 @@ class Plan:
         answers: "cached" asks the teacher about all views once, "live" at every step, "auto" takes what is less work;
             losses of gradients are always answered live where there are views.
         soft_matrix: S of the losses of gradients: "cross_entropy" (one column) or "class" (C columns).
+        estimator: of the losses of gradients that have one: "exact", or "hutchinson" with one backward pass for all
+            columns of S.
         target_norm: α of the gradient penalty.
 
     Raises:
@@ -63,6 +66,7 @@ class Plan:
     stride: int = 1
     answers: str = "auto"
     soft_matrix: str = "cross_entropy"
+    estimator: str = "exact"
     target_norm: float = 1.0
 
     def __post_init__(self) -> None:
@@ -72,7 +76,12 @@ class Plan:
         for name in ("teacher_epochs", "labels"):
             if getattr(self, name) is not None:
                 self._check_count(name)
-        choices = {"answers": ANSWERS, "soft_matrix": SOFT_MATRICES, "augment": ("auto", "yes", "no")}
+        choices = {
+            "answers": ANSWERS,
+            "estimator": ESTIMATORS,
+            "soft_matrix": SOFT_MATRICES,
+            "augment": ("auto", "yes", "no"),
+        }
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
@@ -95,7 +104,11 @@ class Plan:
     def objective(self) -> Objective:
         """What the student is trained for."""
         return named_objective(
-            self.losses, temperature=self.temperature, target_norm=self.target_norm, smoothing=0.1
+            self.losses,
+            temperature=self.temperature,
+            estimator=self.estimator,
+            target_norm=self.target_norm,
+            smoothing=0.1,
         )
 
     def recipe(self, examples: int, epochs: int | None = None) -> Recipe:

@@ -53,12 +53,15 @@ def layer_response_loss(
 
 
 @differentiates("inputs")
-def input_gradient_loss(student_logits: Tensor, inputs: Tensor | PullBack) -> Tensor:
+def input_gradient_loss(
+    student_logits: Tensor, inputs: Tensor | PullBack, *, estimator: str = "exact"
+) -> Tensor:
     """The last term of eq. (3), 1/N Σ_i ‖∂F/∂x_i‖_F²: ``gradient_loss`` at the input with S = I.
 
     Args:
         student_logits: F, shape (N, C).
         inputs: x with requires_grad, shape (N, *shape).
+        estimator: "exact", or "hutchinson" with one backward pass instead of C, as in ``gradient_loss``.
 
     Returns:
         A scalar ≥ 0, squared logits per squared unit of x: sum over classes and features, mean over examples.
@@ -66,4 +69,5 @@ def input_gradient_loss(student_logits: Tensor, inputs: Tensor | PullBack) -> Te
     Raises:
         CourseError: as in ``gradient_loss``.
     """
-    return gradient_loss(student_logits, inputs, torch.eye(student_logits.shape[1]).to(student_logits))
+    identity = torch.eye(student_logits.shape[1]).to(student_logits)
+    return gradient_loss(student_logits, inputs, identity, estimator=estimator)

@@ -20,7 +20,7 @@ def _no_real_folder(tmp_path, monkeypatch):
     """No test sees or writes the data or cache of the machine it runs on."""
     monkeypatch.delenv("COURSE_DATA", raising=False)
     home = tmp_path / "own"
-    monkeypatch.setattr(places, "_course_folder", lambda: home / "data")
+    monkeypatch.setattr(places, "course_folder", lambda: home / "data")
     monkeypatch.setattr(places, "_user_folder", lambda: home / "user")
     home.mkdir()
     return home
