@@ -4,11 +4,15 @@ import re
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from torch import nn
 
 from course_lib import losses
 from course_lib._torchvision import torchvision
+from course_lib.data import Views
+from course_lib.measure import macs
+from course_lib.models import alexnet
 from course_lib.runner import list_notebooks
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
@@ -119,3 +123,48 @@ def test_mathjax_is_shipped_with_its_licence_and_fonts():
     shipped = {path.stem for path in folder.rglob("*.woff")}
     assert shipped >= {name for name in asked if "%" not in name}
     assert {"MathJax_Main-Regular", "MathJax_Math-Italic", "MathJax_AMS-Regular"} <= shipped
+
+
+def scaling():
+    """{quantity: (CIFAR-10, ImageNet)} from the table of the page on many machines."""
+    page = (BOOK / "scaling.md").read_text(encoding="utf-8")
+    return {
+        cells[0]: (cells[2], cells[3])
+        for cells in (
+            [cell.strip() for cell in line.strip("|").split("|")]
+            for line in page.splitlines()
+            if line.startswith("| ") and line.count("|") == 5
+        )
+    }
+
+
+def test_the_arithmetic_for_imagenet():
+    images, rows = (45_000, 1_281_167), scaling()
+    work = [
+        macs(alexnet(shape, classes, dropout=0.0), torch.zeros(1, *shape))
+        for shape, classes in (((3, 32, 32), 10), ((3, 224, 224), 1000))
+    ]
+    assert rows["training images"] == tuple(f"{n:,}" for n in images)
+    assert rows["multiply-adds of AlexNet per image"] == tuple(f"{m / 1e6:.0f} million" for m in work)
+    stored = [n * 3 * side**2 for n, side in zip(images, (32, 256), strict=True)]
+    assert [f"{stored[0] / 1e6:.0f} MB (32 px)", f"{stored[1] / 1e9:.0f} GB (256 px)"] == list(
+        rows["all images as bytes at the training size"]
+    )
+    epochs = [6 * m * n for m, n in zip(work, images, strict=True)]
+    assert rows["work of one epoch, forwards and backwards"] == (
+        f"{epochs[0] / 1e13:.1f} · 10¹³",
+        f"{epochs[1] / 1e15:.1f} · 10¹⁵",
+    )
+    assert rows["the same at 100 · 10¹² operations per second"] == (
+        f"{epochs[0] / 1e14:.1f} s",
+        f"{epochs[1] / 1e14:.0f} s",
+    )
+    logits = [2 * classes * n for classes, n in zip((10, 1000), images, strict=True)]
+    assert rows["logits of one view, half precision"] == (
+        f"{logits[0] / 1e6:.1f} MB",
+        f"{logits[1] / 1e9:.1f} GB",
+    )
+    assert rows["logits of all 162 views"] == (
+        f"{logits[0] * len(Views()) / 1e6:.0f} MB",
+        f"{logits[1] * len(Views()) / 1e9:.0f} GB",
+    )

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from dataclasses import fields
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,15 @@ def test_wrong_flags_are_answered_in_a_sentence(arguments, words, tmp_path):
     assert answer.exit_code == 2
     assert words in answer.output
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(
+    bool(find_spec("tensorboard") or find_spec("tensorboardX")), reason="TensorBoard is installed"
+)
+def test_tensorboard_logs_name_the_package_that_is_missing(tmp_path):
+    answer = course("--log", "tensorboard", "-o", str(tmp_path))
+    assert answer.exit_code == 2
+    assert "--log tensorboard needs tensorboard: pip install tensorboard" in answer.output
 
 
 def test_killed_at_random_moments_and_begun_again_it_ends_with_the_same_numbers(tmp_path):
