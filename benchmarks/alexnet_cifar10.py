@@ -133,6 +133,7 @@ def main() -> None:
         "few": {},
     } | provenance()
     target = Path("data/results") / f"alexnet_cifar10_{options.size}.json"
+    target.parent.mkdir(parents=True, exist_ok=True)
     for part, plan, names in (("few", few, methods), ("all", size.plan, size.all)):
         for name in names:
             report = carried_out(name, replace(plan, losses=methods[name]), folder / part, fabric, cuda)
