@@ -3,6 +3,7 @@
 import base64
 import html
 import io
+from typing import Any
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -12,7 +13,7 @@ from course_lib.measure import interval
 from course_lib.show.figures import bars, curves
 from course_lib.show.style import STYLE
 
-_NAMES = {"student": "student", "baseline": "student on hard labels"}
+_NAMES = {"student": "student", "baseline": "hard labels"}
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
@@ -45,11 +46,21 @@ def page(report: Report) -> str:
     parts += [
         _picture(_losses(report), "Every loss term over the training, by name"),
         "<h2>Settings</h2>",
-        _table(("setting", "value"), [(name, str(value)) for name, value in report.plan.items()]),
+        _table(("setting", "value"), [(name, _words(value)) for name, value in report.plan.items()]),
         "<h2>Where the numbers come from</h2>",
-        _table(("what", "value"), [(name, str(value)) for name, value in report.provenance.items()]),
+        _table(("what", "value"), [(name, _words(value)) for name, value in report.provenance.items()]),
     ]
     return _FRAME.format(style=_STYLE, body="".join(parts))
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {each}" for name, each in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(
+            " ".join(map(str, each)) if isinstance(each, list | tuple) else str(each) for each in value
+        )
+    return str(value)
 
 
 def _results(report: Report) -> str:
@@ -101,7 +112,7 @@ def _accuracies(report: Report) -> Figure:
         figure, ax = plt.subplots()
         names = ["teacher", *(_NAMES[name] for name in report.students)]
         bars(ax, names, [report.teacher.test_accuracy, *map(report.accuracies, report.students)])
-        ax.set_ylabel("test accuracy (%)")
+        ax.set(ylabel="test accuracy (%)", ylim=(0, 100))
     return figure
 
 
@@ -117,7 +128,7 @@ def _learning(report: Report) -> Figure:
                 share = [100 * each["step"] / several[0].steps for each in several[0].watched]
                 curves(ax, share, [[each["accuracy"] for each in one.watched] for one in several], label=name)
         ax.set_xlabel("share of the training (%)")
-        ax.set_ylabel("validation accuracy (%)")
+        ax.set(ylabel="validation accuracy (%)", ylim=(0, 100))
         ax.legend()
     return figure
 
@@ -132,8 +143,9 @@ def _losses(report: Report) -> Figure:
             curves(ax, [100 * (i + 1) / len(values[0]) for i in range(len(values[0]))], values)
             ax.set_title(name)
             ax.set_xlabel("share of the training (%)")
-            if min(map(min, values)) > 0:
-                ax.set_yscale("log")
+            lowest, highest = min(map(min, values)), max(map(max, values))
+            if lowest > 0:
+                ax.set(yscale="log", ylim=(0.8 * lowest, 1.25 * highest))
         axes[0][0].set_ylabel("loss, unweighted")
     return figure
 

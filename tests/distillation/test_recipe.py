@@ -18,7 +18,7 @@ def test_a_distillation_leaves_a_report_a_page_a_teacher_and_checkpoints(plan, t
     report = distill(plan, tmp_path)
     assert Report.read(tmp_path / "report.json") == report
     page = (tmp_path / "report.html").read_text()
-    for words in ("soft_target", "student on hard labels", "data:image/png", "points of test accuracy"):
+    for words in ("soft_target", "hard labels", "data:image/png", "points of test accuracy"):
         assert words in page
     assert "http" not in page.replace("http-equiv", "")
     digits = load("digits")
