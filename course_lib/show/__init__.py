@@ -16,6 +16,7 @@ __all__ = [
     "curves",
     "heatmap",
     "image_grid",
+    "mix_chart",
     "split_chart",
     "split_slider",
     "temperature_chart",
@@ -25,6 +26,7 @@ __all__ = [
 
 # These need packages for notebooks, which the library alone does without.
 _IN_NOTEBOOKS = {
+    "mix_chart": "course_lib.show.mix_chart",
     "split_chart": "course_lib.show.split_chart",
     "split_slider": "course_lib.show.split_chart",
     "temperature_chart": "course_lib.show.chart",
