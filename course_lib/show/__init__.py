@@ -14,6 +14,7 @@ __all__ = [
     "color",
     "comparison_table",
     "curves",
+    "explorer_chart",
     "heatmap",
     "image_grid",
     "mix_chart",
@@ -26,9 +27,10 @@ __all__ = [
 
 # These need packages for notebooks, which the library alone does without.
 _IN_NOTEBOOKS = {
-    "mix_chart": "course_lib.show.mix_chart",
-    "split_chart": "course_lib.show.split_chart",
-    "split_slider": "course_lib.show.split_chart",
+    "explorer_chart": "course_lib.show.explorer",
+    "mix_chart": "course_lib.show.mix",
+    "split_chart": "course_lib.show.split",
+    "split_slider": "course_lib.show.split",
     "temperature_chart": "course_lib.show.chart",
     "temperature_slider": "course_lib.show.slider",
 }

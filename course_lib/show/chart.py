@@ -38,10 +38,7 @@ def temperature_chart(logits: Tensor, images: Tensor, classes: Sequence[str], la
         .add_params(*_parameters(answers))
         .properties(width=480, height=_HEAD + _ROW * len(answers.classes))
     )
-    # The layer's bars: in the drawn chart view.data("softened_0_marks"); Altair numbers the names of layers.
-    words = Words(
-        "softened_0_marks", {"class": "class", "percent": "softmax(z/T)"}, values={"log2_T": "T_in_words"}
-    )
+    words = Words("softened", {"class": "class", "percent": "softmax(z/T)"}, values={"log2_T": "T_in_words"})
     return web_chart(
         chart,
         text,

@@ -3,6 +3,7 @@
 The page reads the words: a sentence and a table that follow the sliders, for those who cannot see the drawing.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -19,8 +20,8 @@ class Words:
     """What a page says of a chart's present state.
 
     Attributes:
-        rows: the drawn marks to read, the name of a layer and "_marks"; the field ``sentence`` of the first one is
-            the sentence.
+        rows: the name of the layer whose drawn marks are read; the field ``sentence`` of the first one is the
+            sentence.
         columns: of the table, field to heading; the first one names its row.
         values: for a control whose own number says little, such as log₂ T, the parameter that holds the words
             beside it.
@@ -67,7 +68,7 @@ def web_chart(chart: alt.TopLevelMixin, text: str, words: Words, **axis: Any) ->
             padding=10,
             background="white",
             description=text,
-            usermeta={"embedOptions": {"actions": False}, "words": asdict(words)},
+            usermeta={"embedOptions": {"actions": False}},
         )
         .configure(font="sans-serif")
         .configure_axis(**look | axis)
@@ -76,11 +77,20 @@ def web_chart(chart: alt.TopLevelMixin, text: str, words: Words, **axis: Any) ->
     )
     spec = finished.to_dict()
     del spec["$schema"]
+    spec["usermeta"]["words"] = asdict(words) | {"rows": f"{_full_name(spec, words.rows)}_marks"}
     return WebChart(spec, text)
 
 
+def _full_name(part: Any, name: str) -> str | None:
+    """The name of the layer ``name`` in a specification: Altair adds numbers to it."""
+    if isinstance(part, dict) and re.fullmatch(rf"{name}(_\d+)*", str(part.get("name"))):
+        return part["name"]
+    children = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+    return next(filter(None, (_full_name(child, name) for child in children)), None)
+
+
 def told(chart: alt.Chart, sentence: str, part: str = "", joint: str = ", ") -> alt.Chart:
-    """``chart`` whose rows carry a ``sentence``; in its expression ``datum.parts`` are the ``part``s of all rows, joined."""
+    """``chart`` whose rows carry a ``sentence``; in it ``datum.parts`` are the ``part``s of all rows, joined."""
     rows = alt.JoinAggregateFieldDef(op="values", field="part", **{"as": "parts"})
     return (
         chart.transform_calculate(part=part or "''")

@@ -40,6 +40,12 @@
     });
   }
 
+  // The drawn marks of a layer, also where charts stand side by side; view.data() has only those of a single chart.
+  function marksOf(view, name) {
+    const search = (item) => (item.name === name ? item.items : (item.items ?? []).flatMap(search));
+    return search(view.scenegraph().root);
+  }
+
   // The chart's present state as a sentence, which screen readers say after a change, and as a table.
   function tell(box, view, { rows, columns }) {
     const sentence = element("p", { className: "course-sentence", role: "status" });
@@ -48,19 +54,20 @@
     const table = element("table", {}, element("thead", {}, head), body);
     box.append(sentence, element("details", {}, element("summary", {}, "The values as a table"), table));
     const update = () => {
-      const marks = view.data(rows).map((mark) => mark.datum);
-      sentence.textContent = marks[0].sentence;
-      body.replaceChildren(...marks.map((datum) => {
+      const data = marksOf(view, rows).map((mark) => mark.datum);
+      sentence.textContent = data[0].sentence;
+      body.replaceChildren(...data.map((datum) => {
         const [first, ...rest] = Object.keys(columns).map((field) => `${datum[field]}`);
         const cells = rest.map((text) => element("td", {}, text));
         return element("tr", {}, element("th", { scope: "row" }, first), ...cells);
       }));
     };
     let waiting;
-    view.addDataListener(rows, () => {
+    const later = () => {
       clearTimeout(waiting);
       waiting = setTimeout(update, quiet);
-    });
+    };
+    box.querySelectorAll(".vega-bind :is(input, select)").forEach(({ name }) => view.addSignalListener(name, later));
     update();
   }
 

@@ -1,6 +1,7 @@
 """λ to move by hand: labels and soft targets mixed, and what each side asks of every logit, computed in the page."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import altair as alt
 import torch
@@ -51,13 +52,17 @@ def mix_chart(
         "sliders for λ and T and a choice of image."
     )
     chart = (
-        alt.layer(*_bars(student, teacher), _head(student, teacher))
+        alt.layer(*_bars(student, teacher), _head(student))
         .add_params(*_parameters(student))
-        .properties(width=480, height=_HEAD + _ROW * len(student.classes))
+        .properties(
+            width=480,
+            height=_HEAD + _ROW * len(student.classes),
+            datasets={"answers": _rows(student, teacher)},
+        )
         .resolve_scale(color="independent")
     )
     columns = {"class": "class", "hard_words": "hard part", "soft_words": "soft part", "mix_words": "mix"}
-    words = Words("gradients_marks", columns, values={"place": "lam_in_words", "log2_T": "T_in_words"})
+    words = Words("gradients", columns, values={"place": "lam_in_words", "log2_T": "T_in_words"})
     return web_chart(chart, text, words, grid=False, ticks=False, domain=False, labelPadding=6)
 
 
@@ -71,12 +76,12 @@ def gradients(student: Tensor, teacher: Tensor, labels: Tensor, temperature: flo
     return hard, temperature * (softened(student, temperature) - softened(teacher, temperature))
 
 
-def _longest(student: Answers, teacher: Tensor) -> float:
-    """The longest bar at any place of the sliders, so that their scale stays."""
+def _longest(student: Answers, teacher: Tensor) -> list[float]:
+    """The longest bar of each image at any place of the sliders, so that its scale stays while they move."""
     steps = round((HIGHEST - LOWEST) / STEP)
     labels = torch.tensor(student.labels)
     every = [gradients(student.logits, teacher, labels, 2 ** (LOWEST + STEP * i)) for i in range(steps + 1)]
-    return max(float(part.abs().max()) for parts in every for part in parts)
+    return torch.stack([part for parts in every for part in parts]).abs().amax(dim=(0, 2)).tolist()
 
 
 def _parameters(student: Answers) -> list[alt.Parameter]:
@@ -104,15 +109,19 @@ def _parameters(student: Answers) -> list[alt.Parameter]:
     ]
 
 
-def _computed(student: Answers, teacher: Tensor) -> alt.Chart:
-    """One row per class of the chosen image, with the losses and the three parts of the gradient."""
-    rows = [
+def _rows(student: Answers, teacher: Tensor) -> list[dict[str, Any]]:
+    """One row per class of every image."""
+    return [
         {"image": image, "class": name, "F": F, "y": y, "true": int(place == student.labels[image])}
         for image, answers in enumerate(zip(student.logits.tolist(), teacher.tolist(), strict=True))
         for place, (name, F, y) in enumerate(zip(student.classes, *answers, strict=True))
     ]
+
+
+def _computed() -> alt.Chart:
+    """The rows of the chosen image, with the losses and the three parts of the gradient."""
     return (
-        alt.Chart(alt.Data(values=rows))
+        alt.Chart(alt.NamedData("answers"))
         .transform_filter("datum.image == image")
         # The largest logits are taken off first: exp() of a large number is infinite.
         .transform_joinaggregate(F_top="max(F)", y_top="max(y)")
@@ -143,13 +152,18 @@ def _computed(student: Answers, teacher: Tensor) -> alt.Chart:
 def _bars(student: Answers, teacher: Tensor) -> list[alt.Chart]:
     end = alt.expr("height")
     scale = alt.Scale(padding=0.18, range=[_HEAD, end])
-    longest = _longest(student, teacher)
-    base = _computed(student, teacher).encode(
+    longest = f"{_longest(student, teacher)}[image]"
+    base = _computed().encode(
         y=alt.Y("class:N", sort=None, scale=scale, axis=alt.Axis(title=None, labelFontSize=14))
     )
     x = alt.X(
         "gradient:Q",
-        scale=alt.Scale(domain=[-longest, longest], range=[0, alt.expr(_BARS_END)], nice=False),
+        scale=alt.Scale(
+            domainMin=alt.expr(f"-{longest}"),
+            domainMax=alt.expr(longest),
+            range=[0, alt.expr(_BARS_END)],
+            nice=False,
+        ),
         axis=alt.Axis(title="gradient by the logit", tickCount=5, ticks=True, domain=True),
     )
     color = alt.Color(
@@ -177,14 +191,14 @@ def _bars(student: Answers, teacher: Tensor) -> list[alt.Chart]:
     return [track, bars, zero, numbers]
 
 
-def _head(student: Answers, teacher: Tensor) -> alt.LayerChart:
+def _head(student: Answers) -> alt.LayerChart:
     """The picture, and to its right λ, T, the true class and the losses in the colours of their bars."""
     rows = [
         {"image": image, "url": picture, "truth": f"true class: {student.classes[label]}"}
         for image, (picture, label) in enumerate(zip(student.pictures, student.labels, strict=True))
     ]
     picture = alt.Chart(alt.Data(values=rows)).transform_filter("datum.image == image")
-    losses = _computed(student, teacher).transform_filter("datum.true")
+    losses = _computed().transform_filter("datum.true")
     beside = {"align": "left", "baseline": "top", "x": _SIDE + 14}
     return alt.layer(
         picture.mark_image(width=_SIDE, height=_SIDE, align="left", baseline="top").encode(

@@ -140,7 +140,7 @@ def split_chart(teacher_radius: float = 2.0, teacher_angle: float = 30.0) -> Web
         alt.param(name="a_s", expr="degrees * PI / 180"),
     ]
     chart = alt.vconcat(_plane(), _bars(teacher_radius)).add_params(*parameters)
-    return web_chart(chart, text, Words("parts_marks", {"name": "part", "words": "squared length"}))
+    return web_chart(chart, text, Words("parts", {"name": "part", "words": "squared length"}))
 
 
 def _plane() -> alt.LayerChart:
@@ -217,7 +217,6 @@ def _bars(teacher_radius: float) -> alt.LayerChart:
         "'Radius ' + format(r_s, '.2f') + ', angle ' + degrees + '°: ' + datum.parts + '.'",
         part="datum.name + ' ' + datum.words",
     )
-    # Named: in the drawn chart the data set that belongs to it holds the bars.
     bars = named.mark_bar().encode(color=alt.Color("color:N", scale=None)).properties(name="parts")
     return alt.layer(bars, base.mark_text(align="left", dx=5).encode(text="words:N")).properties(
         width=_SIDE - 45, height=90
