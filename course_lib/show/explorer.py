@@ -41,10 +41,11 @@ def explorer_chart(grids: Sequence[Mapping[str, Any]]) -> WebChart:
         "a choice of the number of labels; beside it the accuracies of every seed in the chosen cell and with hard "
         "labels, and their paired differences, with means and 95 % intervals."
     )
+    # Each panel has its own colours and its own heights for the seeds.
+    apart = {"color": "independent", "yOffset": "independent"}
+    panels = alt.vconcat(_accuracies(grids), _differences(grids), spacing=24).resolve_scale(**apart)
     chart = (
-        alt.hconcat(_map(grids), alt.vconcat(_accuracies(grids), _differences(grids), spacing=24), spacing=26)
-        .add_params(*_parameters(grids))
-        .resolve_scale(color="independent")
+        alt.hconcat(_map(grids), panels, spacing=26).add_params(*_parameters(grids)).resolve_scale(**apart)
     )
     columns = {"seed": "seed", "here_words": _HERE, "hard_words": _HARD, "gap_words": "difference"}
     words = Words(

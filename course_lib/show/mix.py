@@ -92,7 +92,7 @@ def _parameters(student: Answers) -> list[alt.Parameter]:
         alt.param(
             name="place",
             value=_START[0],
-            bind=alt.binding_range(min=0, max=len(LAMS) - 1, step=1, name="weight λ, step "),
+            bind=alt.binding_range(min=0, max=len(LAMS) - 1, step=1, name="weight λ "),
         ),
         alt.param(
             name="log2_T",
