@@ -107,7 +107,7 @@ def assert_mix(chart):
     for name, expected in (("hard", of_hard), ("soft", of_soft), ("mix", of_hard + of_soft)):
         assert [row[name] for row in shown] == pytest.approx(expected[0].tolist(), abs=1e-4), name
     for name, loss in (("hard_loss", hard), ("soft_loss", soft)):
-        assert shown[0][name] == pytest.approx(float(loss), abs=1e-4), name
+        assert shown[0][name] == pytest.approx(float(loss.detach()), abs=1e-4), name
 
 
 @pytest.mark.parametrize("width", [1280, 390])
@@ -171,7 +171,7 @@ def test_radius_and_angle(opened):
     chart.drag("student's radius", 0.4)
     chart.drag("student's angle", 0.25)
     assert 1.1 < chart.parameter("r_s") < 1.3
-    assert -100 < chart.parameter("degrees") < -80
+    assert -115 < chart.parameter("degrees") < -75
     assert_parts(chart)
     chart.assert_said()
 
@@ -213,7 +213,8 @@ def test_measured_grids(opened):
     assert_measured(chart, grids)
     chart.assert_said()
     # A click into the map moves the sliders.
-    chart.box.locator(".map_0_marks path").nth(7 * 9 + 3).click()
+    cell = chart.box.locator(".map_0_marks path").nth(7 * 9 + 3).bounding_box()
+    chart.page.mouse.click(cell["x"] + cell["width"] / 2, cell["y"] + cell["height"] / 2)
     chart.page.wait_for_function(
         "place => place.vegaView.signal('row') === 7", arg=chart.box.element_handle()
     )
@@ -298,7 +299,7 @@ def test_how_long_a_move_takes_is_told(opened, capsys):
 def test_where_a_script_does_not_arrive_a_still_picture_says_what_is_missing(visit, course_site):
     window = visit(course_site, width=390)
     page = window.page
-    page.route("**/charts/bundle.js", lambda route: route.abort())
+    page.route("**/charts/bundle.js*", lambda route: route.abort())
     page.goto(course_site.address + EXPLORER)
     page.get_by_text("Moving them needs JavaScript").wait_for()
     picture = page.locator(".course-still img")
