@@ -1,4 +1,4 @@
-"""Showing: figures with intervals, tables of comparisons, and the temperature to move by hand."""
+"""Showing: figures with intervals, tables of comparisons, and charts to move by hand."""
 
 from importlib import import_module
 from typing import Any

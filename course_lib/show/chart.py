@@ -100,8 +100,8 @@ def _bars(answers: Answers) -> alt.LayerChart:
     color = alt.condition("datum.true", alt.value(BLUE), alt.value(GREY))
     named = told(
         base,
-        "T_in_words + ', true class ' + datum.truth + '. At least 1 %' + datum.parts + '.'",
-        part="datum.probability < 0.01 ? '' : ', class ' + datum.class + ' ' + datum.percent",
+        "T_in_words + ', true class ' + datum.truth + '. Classes with at least 1 %:' + substring(datum.parts, 1) + '.'",
+        part="datum.probability < 0.01 ? '' : ', ' + datum.class + ' (' + datum.percent + ')'",
         joint="",
     )
     return alt.layer(

@@ -15,12 +15,11 @@ _VERDICTS = {"BEATS": "better", "WORSE": "worse", "NO DIFFERENCE": "no differenc
 
 def explorer(results: Path) -> tuple[str, str]:
     """The generated parts of the page: the chart of the grids below ``results``, and two tables about them."""
-    # Imported here: a website of notebooks alone is built without Altair.
-    from course_lib.show.explorer import explorer_chart
-
     grids = [json.loads(path.read_text(encoding="utf-8")) for path in results.glob(_FILES)]
     if not grids:
         return _ABSENT, ""
+    from course_lib.show.explorer import explorer_chart  # needs Altair; without grids nothing does
+
     grids.sort(key=lambda grid: grid["labels"])
     chart = explorer_chart(grids)
     return (
