@@ -1,4 +1,4 @@
-"""Showing: figures with intervals, tables of comparisons, and the temperature to move by hand."""
+"""Showing: figures with intervals, tables of comparisons, and charts to move by hand."""
 
 from importlib import import_module
 from typing import Any
@@ -14,8 +14,10 @@ __all__ = [
     "color",
     "comparison_table",
     "curves",
+    "explorer_chart",
     "heatmap",
     "image_grid",
+    "mix_chart",
     "split_chart",
     "split_slider",
     "temperature_chart",
@@ -25,8 +27,10 @@ __all__ = [
 
 # These need packages for notebooks, which the library alone does without.
 _IN_NOTEBOOKS = {
-    "split_chart": "course_lib.show.split_chart",
-    "split_slider": "course_lib.show.split_chart",
+    "explorer_chart": "course_lib.show.explorer",
+    "mix_chart": "course_lib.show.mix",
+    "split_chart": "course_lib.show.split",
+    "split_slider": "course_lib.show.split",
     "temperature_chart": "course_lib.show.chart",
     "temperature_slider": "course_lib.show.slider",
 }

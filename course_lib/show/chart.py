@@ -1,44 +1,19 @@
 """The temperature to move by hand on the website: a Vega-Lite chart that computes softmax(z/T) in the page itself."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import altair as alt
 from torch import Tensor
 
 from course_lib.show.softened import HIGHEST, LOWEST, STEP, Answers, answers_of
 from course_lib.show.style import BLUE, GREY
-
-# JupyterLab draws Vega-Lite 5 and no other version. The specification says nothing that version 6, which the
-# website uses, reads differently, and it leaves out "$schema", by which either would ask for one version.
-MIME = "application/vnd.vegalite.v5+json"
+from course_lib.show.web import WebChart, Words, told, web_chart
 
 _SIDE = 96  # of the picture, in pixels
 _HEAD = _SIDE + 16  # the picture and its text, above the bars
 _ROW = 24  # height of one bar with its gap
 _BARS_END = "width - 64"  # leaves room for the percentage
 _TRACK = "#eeeeee"
-
-
-@dataclass(frozen=True)
-class WebChart:
-    """A chart that any page with Vega-Lite draws, without Python and without a network.
-
-    Attributes:
-        spec: the Vega-Lite specification.
-        text: says what the chart shows, for those who cannot see it.
-    """
-
-    spec: dict[str, Any]
-    text: str
-
-    def __repr__(self) -> str:
-        return f"<chart: {self.text}>"
-
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
-        # Altair's own display loads its scripts from another host.
-        return {MIME: self.spec, "text/plain": repr(self)}
 
 
 def temperature_chart(logits: Tensor, images: Tensor, classes: Sequence[str], labels: Tensor) -> WebChart:
@@ -61,30 +36,20 @@ def temperature_chart(logits: Tensor, images: Tensor, classes: Sequence[str], la
     chart = (
         alt.layer(_bars(answers), _head(answers))
         .add_params(*_parameters(answers))
-        .properties(
-            width=480,
-            height=_HEAD + _ROW * len(answers.classes),
-            padding=10,
-            background="white",
-            description=text,
-            usermeta={"embedOptions": {"actions": False}},
-        )
-        .configure(font="sans-serif")
-        .configure_axis(
-            grid=False,
-            domain=False,
-            ticks=False,
-            labelFontSize=14,
-            labelPadding=6,
-            labelColor="#222",
-            title=None,
-        )
-        .configure_text(fontSize=14, color="#222")
-        .configure_view(stroke=None)
+        .properties(width=480, height=_HEAD + _ROW * len(answers.classes))
     )
-    spec = chart.to_dict()
-    del spec["$schema"]
-    return WebChart(spec, text)
+    words = Words("softened", {"class": "class", "percent": "softmax(z/T)"}, values={"log2_T": "T_in_words"})
+    return web_chart(
+        chart,
+        text,
+        words,
+        grid=False,
+        domain=False,
+        ticks=False,
+        labelFontSize=14,
+        labelPadding=6,
+        title=None,
+    )
 
 
 def _parameters(answers: Answers) -> list[alt.Parameter]:
@@ -100,13 +65,20 @@ def _parameters(answers: Answers) -> list[alt.Parameter]:
             name="image", value=0, bind=alt.binding_select(options=indices, labels=names, name="image ")
         ),
         alt.param(name="T", expr="pow(2, log2_T)"),
+        alt.param(name="T_in_words", expr="'T = ' + format(T, '.2f')"),
     ]
 
 
 def _bars(answers: Answers) -> alt.LayerChart:
     """The bars and their percentages, of data that hold ``class``, ``true`` and ``probability`` per class."""
     rows = [
-        {"image": image, "class": name, "logit": logit, "true": place == answers.labels[image]}
+        {
+            "image": image,
+            "class": name,
+            "logit": logit,
+            "true": place == answers.labels[image],
+            "truth": answers.classes[answers.labels[image]],
+        }
         for image, answer in enumerate(answers.logits.tolist())
         for place, (name, logit) in enumerate(zip(answers.classes, answer, strict=True))
     ]
@@ -126,10 +98,15 @@ def _bars(answers: Answers) -> alt.LayerChart:
     scale = alt.Scale(domain=[0, 1], range=[0, alt.expr(_BARS_END)])
     x = alt.X("probability:Q", axis=None, scale=scale)
     color = alt.condition("datum.true", alt.value(BLUE), alt.value(GREY))
+    named = told(
+        base,
+        "T_in_words + ', true class ' + datum.truth + '. Classes with at least 1 %:' + substring(datum.parts, 1) + '.'",
+        part="datum.probability < 0.01 ? '' : ', ' + datum.class + ' (' + datum.percent + ')'",
+        joint="",
+    )
     return alt.layer(
         base.mark_bar(color=_TRACK).encode(x=alt.value(0), x2=alt.value(alt.expr(_BARS_END))),
-        # Named: in the drawn chart view.data("softened_0_marks") holds the bars; Altair numbers the names of layers.
-        base.mark_bar().encode(x=x, color=color).properties(name="softened"),
+        named.mark_bar().encode(x=x, color=color).properties(name="softened"),
         base.mark_text(align="right").encode(x=alt.value(alt.expr("width")), text="percent:N"),
     )
 
@@ -147,9 +124,7 @@ def _head(answers: Answers) -> alt.LayerChart:
         base.mark_image(width=_SIDE, height=_SIDE, align="left", baseline="top").encode(
             x=alt.value(0), y=alt.value(0), url="url:N"
         ),
-        beside.mark_text(fontSize=20, text=alt.expr("'T = ' + format(T, '.2f')"), **words).encode(
-            y=alt.value(8)
-        ),
+        beside.mark_text(fontSize=20, text=alt.expr("T_in_words"), **words).encode(y=alt.value(8)),
         beside.mark_text(text="softmax(z/T)", align="left", baseline="top").encode(y=alt.value(38)),
         beside.mark_text(color=BLUE, **words).encode(y=alt.value(66), text="truth:N"),
     )

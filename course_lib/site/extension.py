@@ -1,5 +1,6 @@
 """The Sphinx side of the website: notebooks made fit for it while they are read, charts, and strict checks."""
 
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -7,6 +8,7 @@ from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
+from course_lib.site.icons import drop_unused_icons
 from course_lib.site.notebook import for_website, problems
 
 _log = logging.getLogger(__name__)
@@ -20,6 +22,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _read_notebook)
     app.connect("doctree-read", _require_alternative_texts)
     app.connect("html-page-context", _load_charts)
+    app.connect("build-finished", _shorten_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -49,3 +52,8 @@ def _load_charts(
     if 'class="course-chart"' in context.get("body", ""):
         app.add_js_file("charts/bundle.js", loading_method="defer")
         app.add_js_file("charts/charts.js", loading_method="defer")
+
+
+def _shorten_icons(app: Sphinx, exception: Exception | None) -> None:
+    if exception is None:
+        drop_unused_icons(Path(app.outdir))

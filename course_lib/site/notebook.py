@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from course_lib.mime import CLAIM
 from course_lib.runner.clean import normalise
@@ -17,7 +18,7 @@ _LOADED = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
-NO_SCRIPT = "This chart is interactive and needs JavaScript; the notebook shows it too."
+STILL = "A still picture of a chart with sliders. Moving them needs JavaScript."
 
 
 def for_website(notebook: Any) -> Any:
@@ -53,13 +54,19 @@ def chart_of(output: Any) -> dict[str, Any] | None:
 
 
 def chart_html(spec: dict[str, Any], text: str) -> str:
-    """The place where charts.js draws ``spec``; ``text`` describes it, else the specification's own description."""
+    """The place where charts.js draws ``spec``; ``text`` describes it, else the specification's own description.
+
+    Until then, and where no script runs, a picture of the chart's first state is there.
+    """
+    import vl_convert
+
     label = html.escape(text or spec.get("description", ""), quote=True)
     content = json.dumps(spec, ensure_ascii=False).replace("</", "<\\/")
+    picture = "data:image/svg+xml," + quote(vl_convert.vegalite_to_svg(spec), safe=" /:;=,'()")
     return (
         f'<div class="course-chart" role="group" aria-label="{label}">'
         f'<script type="application/json">{content}</script>'
-        f"<noscript><p>{NO_SCRIPT}</p></noscript></div>"
+        f'<div class="course-still"><img src="{picture}" alt="{label}"><p>{STILL}</p></div></div>'
     )
 
 

@@ -1,4 +1,4 @@
-"""Lays out what Jupyter Book reads: the book's pages, the notebooks, the landing page's map, the chart bundle."""
+"""Lays out what Jupyter Book reads: pages, notebooks, the landing page's map, the measured grids, the chart bundle."""
 
 import base64
 import re
@@ -12,6 +12,7 @@ import yaml
 
 from course_lib.errors import CourseError
 from course_lib.runner.find import list_notebooks
+from course_lib.site.grids import explorer
 from course_lib.site.notebook import alternative_text, chart_html, chart_of, promise, title
 
 _LEFT_OUT = ("_build", "*.pyc", "__pycache__")
@@ -58,6 +59,9 @@ def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
     (generated / "coming.md").write_text(coming(chapters, read), encoding="utf-8")
     (generated / "chart.md").write_text(_first_chart(read), encoding="utf-8")
     (generated / "picture.md").write_text(_picture(read, generated), encoding="utf-8")
+    grids = explorer(pages.parent / "data" / "results")
+    for name, text in zip(("grids", "grids_examined"), grids, strict=True):
+        (generated / f"{name}.md").write_text(text, encoding="utf-8")
     return folder
 
 

@@ -68,12 +68,13 @@ def course_site(tmp_path_factory, request):
 
 @dataclass
 class Visit:
-    """One browser window on ``site``: its page, what it asked of other hosts, and what went wrong in it."""
+    """One browser window on ``site``: its page, what it asked of other hosts, what went wrong, bytes by address."""
 
     page: object
     site: Site
     outside: list[str] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
+    loaded: dict[str, int] = field(default_factory=dict)
 
     def open(self, path):
         """Go to a page of the site and wait until mathematics and charts are drawn."""
@@ -108,9 +109,13 @@ def visit(chromium):
         page = visited.page
         page.on("console", lambda m: visited.errors.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: visited.errors.append(str(error)))
-        page.on(
-            "response", lambda r: visited.errors.append(f"{r.status} {r.url}") if r.status >= 400 else None
-        )
+
+        def note(response):
+            if response.status >= 400:
+                visited.errors.append(f"{response.status} {response.url}")
+            visited.loaded[response.url] = int(response.headers.get("content-length", 0))
+
+        page.on("response", note)
         return visited
 
     yield begin

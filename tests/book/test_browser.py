@@ -10,6 +10,8 @@ RAW_MATHEMATICS = re.compile(r"\$\$|\\\(|\\\[|\\begin\{|\\frac|\\sum|\\mathrm")
 # A sentence or at least some words, not a file's name.
 MEANINGFUL = re.compile(r"\w+\W+\w+\W+\w+")
 
+PAGE_ALLOWED = 3_000_000  # bytes of a page with all that it loads, the charts' scripts apart
+
 
 def words_shown(page):
     """The text of the article without its code."""
@@ -25,7 +27,10 @@ def words_shown(page):
 def test_every_page_is_whole_on_a_wide_screen(visit, course_site):
     window = visit(course_site)
     for path in course_site.pages():
+        window.loaded.clear()
         page = window.open(path)
+        weight = sum(size for url, size in window.loaded.items() if "/charts/" not in url)
+        assert 10_000 < weight <= PAGE_ALLOWED, f"{path} loads {weight:,} bytes besides the charts' scripts"
         unset = page.locator(".math:not(:has(mjx-container))").count()
         assert unset == 0, f"{path}: {unset} formulas are not drawn"
         assert page.locator("mjx-merror").count() == 0, f"{path}: a formula has an error"
@@ -185,5 +190,9 @@ def test_without_javascript_a_chart_says_so_and_text_is_there(chromium, small_si
     page = context.new_page()
     page.goto(small_site.address + "notebooks/02_soft_targets.html")
     assert page.locator(".course-chart").get_attribute("aria-label") == ALT
-    assert "needs JavaScript" in page.locator(".course-chart").inner_text()
+    page.get_by_text("Moving them needs JavaScript").wait_for()
+    assert (
+        page.locator(".course-still img").evaluate("image => image.decode().then(() => image.naturalWidth)")
+        > 200
+    )
     context.close()

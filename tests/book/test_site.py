@@ -162,7 +162,7 @@ def test_widgets_vanish_and_charts_become_html():
 
 
 def test_a_chart_cannot_close_its_own_script():
-    text = site_notebook.chart_html({"title": "</script><b>"}, "three short words")
+    text = site_notebook.chart_html({"title": "</script><b>", "mark": "bar"}, "three short words")
     assert text.count("</script>") == 1
 
 

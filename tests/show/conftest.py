@@ -1,6 +1,8 @@
+import functools
 from pathlib import Path
 
 import pytest
+import vl_convert
 
 STYLE = Path(__file__).resolve().parents[2] / "book" / "_static" / "course.css"
 
@@ -12,3 +14,36 @@ def website_page():
         f"<style>{STYLE.read_text(encoding='utf-8')}</style>"
         '<body style="margin:0"><div class="course-chart"><div id="chart"></div></div></body>'
     )
+
+
+@pytest.fixture
+def draw_chart(chromium, website_page):
+    """draw_chart(chart, version=None): a page with the chart in it, by the newest Vega-Lite or an older one.
+
+    At the end of the test nothing may have been asked of any host, and nothing gone wrong.
+    """
+    contexts, wrong = [], []
+
+    def begin(chart, version=None):
+        contexts.append(chromium.new_context(viewport={"width": 800, "height": 900}))
+        page = contexts[-1].new_page()
+        page.route("**/*", lambda route: (wrong.append(route.request.url), route.abort()))
+        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.set_content(website_page)
+        page.evaluate("code => (0, eval)(code)", bundle(version))
+        page.evaluate(
+            "async (spec) => { window.view = (await vegaEmbed('#chart', spec, {renderer: 'svg'})).view; }",
+            chart.spec,
+        )
+        return page
+
+    yield begin
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+@functools.cache
+def bundle(version):
+    return f"(() => {{{vl_convert.javascript_bundle(vl_version=version)}}})();"

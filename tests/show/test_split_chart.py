@@ -11,8 +11,8 @@ from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
 from course_lib.errors import CourseError
-from course_lib.show import split_chart as module
-from course_lib.show.split_chart import card_html, parts_of, split_chart, split_slider
+from course_lib.show import split as module
+from course_lib.show.split import card_html, parts_of, split_chart, split_slider
 
 NAMES = ["radius part", "angle part", "squared distance"]
 PLACES = [(0.0, 45), (1.0, 30), (2.0, 30), (2.0, -150), (1.5, 120), (3.0, 180), (0.05, -90)]

@@ -8,9 +8,9 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.losses.hypersphere import hypersphere_split
-from course_lib.show.chart import WebChart
 from course_lib.show.slider import in_words
 from course_lib.show.style import BLACK, BLUE, GREY, PURPLE, VERMILION
+from course_lib.show.web import WebChart, Words, told, web_chart
 
 LARGEST = 3.0  # radius
 _SIDE = 215  # of the plane, in pixels; with the names of the bars it fits a phone
@@ -139,23 +139,8 @@ def split_chart(teacher_radius: float = 2.0, teacher_angle: float = 30.0) -> Web
         alt.param(name="a_t", value=math.radians(teacher_angle)),
         alt.param(name="a_s", expr="degrees * PI / 180"),
     ]
-    chart = (
-        alt.vconcat(_plane(), _bars(teacher_radius))
-        .add_params(*parameters)
-        .properties(
-            padding=10,
-            background="white",
-            description=text,
-            usermeta={"embedOptions": {"actions": False}},
-        )
-        .configure(font="sans-serif")
-        .configure_axis(labelFontSize=13, titleFontSize=13, titleFontWeight="normal", gridColor="#eeeeee")
-        .configure_text(fontSize=14)
-        .configure_view(stroke=None)
-    )
-    spec = chart.to_dict()
-    del spec["$schema"]
-    return WebChart(spec, text)
+    chart = alt.vconcat(_plane(), _bars(teacher_radius)).add_params(*parameters)
+    return web_chart(chart, text, Words("parts", {"name": "part", "words": "squared length"}))
 
 
 def _plane() -> alt.LayerChart:
@@ -202,7 +187,7 @@ def _plane() -> alt.LayerChart:
 
 
 def _bars(teacher_radius: float) -> alt.LayerChart:
-    """Bars of data that hold ``part`` and ``value``."""
+    """Bars of data that hold ``name`` and ``value``."""
     formulas = (
         "pow(r_s - r_t, 2)",
         "2 * r_s * r_t * (1 - cos(a_s - a_t))",
@@ -210,7 +195,7 @@ def _bars(teacher_radius: float) -> alt.LayerChart:
         "pow(r_s * cos(a_s) - r_t * cos(a_t), 2) + pow(r_s * sin(a_s) - r_t * sin(a_t), 2)",
     )
     rows = [
-        {"part": name, "place": place, "color": color} for place, (name, color) in enumerate(_COLORS.items())
+        {"name": name, "place": place, "color": color} for place, (name, color) in enumerate(_COLORS.items())
     ]
     base = (
         alt.Chart(alt.Data(values=rows))
@@ -219,7 +204,7 @@ def _bars(teacher_radius: float) -> alt.LayerChart:
         )
         .transform_calculate(words="format(datum.value, '.2f')")
         .encode(
-            y=alt.Y("part:N", sort=None, axis=alt.Axis(title=None, domain=False, ticks=False)),
+            y=alt.Y("name:N", sort=None, axis=alt.Axis(title=None, domain=False, ticks=False)),
             x=alt.X(
                 "value:Q",
                 scale=alt.Scale(domain=[0, (LARGEST + teacher_radius) ** 2], nice=False),
@@ -227,8 +212,12 @@ def _bars(teacher_radius: float) -> alt.LayerChart:
             ),
         )
     )
-    # Named: in the drawn chart the data set that belongs to it holds the bars.
-    bars = base.mark_bar().encode(color=alt.Color("color:N", scale=None)).properties(name="parts")
+    named = told(
+        base,
+        "'Radius ' + format(r_s, '.2f') + ', angle ' + degrees + '°: ' + datum.parts + '.'",
+        part="datum.name + ' ' + datum.words",
+    )
+    bars = named.mark_bar().encode(color=alt.Color("color:N", scale=None)).properties(name="parts")
     return alt.layer(bars, base.mark_text(align="left", dx=5).encode(text="words:N")).properties(
         width=_SIDE - 45, height=90
     )
