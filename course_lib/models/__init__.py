@@ -4,15 +4,20 @@ from course_lib.models.activations import Activations
 from course_lib.models.alexnet import alexnet, fully_convolutional
 from course_lib.models.cnn import cnn_teacher
 from course_lib.models.evaluating import evaluating
+from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
+from course_lib.models.regressors import WithRegressors
 
 __all__ = [
     "Activations",
+    "WithRegressors",
     "alexnet",
     "big_mlp",
     "cnn_teacher",
     "evaluating",
     "fully_convolutional",
+    "low_rank_convolution",
     "mlp",
     "small_mlp",
+    "unfold_patches",
 ]

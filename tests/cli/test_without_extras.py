@@ -31,7 +31,16 @@ JUPYTER = {
     "nbclient",
     "nbformat",
 }
-EXTRAS = JUPYTER | {"papermill", "psutil", "traitlets", "altair", "vl_convert", "jupyter_book", "yaml"}
+EXTRAS = JUPYTER | {
+    "papermill",
+    "psutil",
+    "traitlets",
+    "altair",
+    "vl_convert",
+    "torchinfo",
+    "jupyter_book",
+    "yaml",
+}
 PLOTTING = {"matplotlib"}
 
 
