@@ -18,6 +18,7 @@ import psutil
 
 import course_lib
 from course_lib.errors import CourseError
+from course_lib.provenance import processor
 from course_lib.runner.execute import Result, run_notebook
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MEMORY_METHOD, MemoryMeter
@@ -147,7 +148,7 @@ def _versions() -> dict[str, str]:
 def _machine() -> dict[str, Any]:
     machine = {
         "system": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "memory_bytes": psutil.virtual_memory().total,
     }
@@ -156,12 +157,3 @@ def _machine() -> dict[str, Any]:
         answer = subprocess.run(command, capture_output=True, text=True, check=False)
         machine["gpus"] = answer.stdout.splitlines() if answer.returncode == 0 else []
     return machine
-
-
-def _processor() -> str:
-    information = Path("/proc/cpuinfo")  # Linux: platform.processor() says no more than the architecture
-    if information.is_file():
-        for line in information.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

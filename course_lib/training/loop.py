@@ -15,7 +15,7 @@ from torch.func import functional_call, stack_module_state
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError
-from course_lib.progress import progress_bar
+from course_lib.progress import Progress, progress_bar
 from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
@@ -95,7 +95,7 @@ def fit(
     seed: int = 0,
     teacher: Teacher | None = None,
     fabric: Fabric | None = None,
-    progress: bool = True,
+    progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
 ) -> Run:
     """Train one student.
@@ -108,7 +108,8 @@ def fit(
         seed: of weights, batch order and dropout. On one machine the same seed gives bit-identical weights.
         teacher: the teacher's cache, or the teacher, where a term needs its logits.
         fabric: device and precision; one process.
-        progress: show a bar where a person can see it.
+        progress: show a bar where a person can see it; or a function that is told ``(done, total)`` steps from time to
+            time, and stops the training by raising, e.g. ``course_lib.progress.Stopped``.
         checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
 
     Raises:
@@ -163,7 +164,7 @@ def fit_many(
     seeds: Sequence[int],
     teacher: Teacher | Sequence[Teacher] | None = None,
     fabric: Fabric | None = None,
-    progress: bool = True,
+    progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
 ) -> Runs:
     """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
