@@ -1,4 +1,4 @@
-"""``course tune``: temperature and λ on a grid, from a terminal and into a file of results."""
+"""``course tune``: temperature, λ and method from a terminal, by grid into a file, by search in a database."""
 
 import sys
 from enum import StrEnum
@@ -47,6 +47,45 @@ def grid(
     console().print(
         f"best on validation: {found.best}, {found.means.max():.1f} %; on test images {exam.best.mean():.1f} %, "
         f"hard labels {exam.hard.mean():.1f} %\nwritten to {out}",
+        highlight=False,
+    )
+
+
+@tune_app.command("search")
+def search(
+    trials: Annotated[int, typer.Option(min=1, help="Settings that the study shall have in the end.")] = 40,
+    storage: Annotated[
+        str,
+        typer.Option(
+            help="A file for SQLite, or a database's URL; processes with the same one share the work."
+        ),
+    ] = "build/tuning.db",
+    name: Annotated[str, typer.Option(help="Of the study; by default, what is searched for.")] = "",
+    data: Annotated[str, typer.Option(help="Data set, as listed by: course data list.")] = "digits",
+    labels: Annotated[int, typer.Option(min=1, help="Labelled images of each student.")] = 50,
+    profile: Annotated[Profile, typer.Option(help="quick or full, as for the grid.")] = Profile.quick,
+) -> None:
+    """Search over method, temperature and λ; start it several times to share the work, or again to go on."""
+    from course_lib.cli import console
+    from course_lib.training import Recipe
+    from course_lib.tuning import best_setting, examine, prepare, run_search, students_trained
+
+    steps, seeds = SIZES[profile]
+    task = prepare(data, labels, recipe=Recipe(steps=steps))
+    study = run_search(
+        task.validate,
+        trials=trials,
+        seeds=range(1000, 1000 + seeds),
+        chunk=(seeds + 1) // 2,
+        storage=storage,
+        name=name or f"{data}, {labels} labels, {profile.value}",
+    )
+    best = best_setting(study)
+    exam = examine(task, best, range(EXAM_SEEDS))
+    console().print(
+        f"{len(study.trials)} trials, {students_trained(study)} students; best on validation: {best}, "
+        f"{study.best_value:.1f} %; on test images {exam.best.mean():.1f} %, hard labels {exam.hard.mean():.1f} %\n"
+        f"kept in {storage}",
         highlight=False,
     )
 

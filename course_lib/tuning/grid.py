@@ -12,7 +12,7 @@ import numpy as np
 from course_lib.errors import CourseError
 from course_lib.files import write_atomically
 from course_lib.progress import Progress
-from course_lib.tuning.settings import DEFAULT, Setting, Task
+from course_lib.tuning.settings import DEFAULT, HARD, Setting, Task
 
 TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0)
 LAMS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
@@ -118,14 +118,19 @@ def train_grid(
 
 
 def examine(task: Task, best: Setting, seeds: Sequence[int], *, progress: bool | Progress = True) -> Exam:
-    """Train students with fresh seeds for the chosen setting, the default and hard labels; read the test images once.
+    """Train students with fresh seeds on the chosen setting, the default and hard labels; read the test images once.
 
-    Raises:
-        CourseError: the chosen setting is none of soft targets.
+    Args:
+        task: as for the search.
+        best: what was chosen.
+        seeds: none that the search has used.
+        progress: as in ``fit_many``.
     """
-    settings = [best, DEFAULT, Setting("soft targets", DEFAULT.temperature, 0.0)]
-    accuracies = task.test(task.train(settings, seeds, progress=progress)).reshape(3, len(seeds))
-    return Exam(tuple(seeds), *accuracies)
+
+    def accuracies(setting: Setting) -> np.ndarray:
+        return task.test(task.train([setting], seeds, progress=progress))
+
+    return Exam(tuple(seeds), accuracies(best), accuracies(DEFAULT), accuracies(HARD))
 
 
 @dataclass(frozen=True, eq=False)

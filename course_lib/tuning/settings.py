@@ -38,14 +38,16 @@ class Method:
     Attributes:
         objective: from temperature and λ, each ``PerStudent``, to what is trained for.
         formula: of the loss, as a widget shows it.
+        lams: smallest and largest λ that a slider offers, by its logarithm; None where it has none.
+        mixes: whether λ weighs the teacher's side and 1 − λ the labels, so that it lies in [0, 1].
         softens: whether it has a temperature.
-        lams: smallest and largest sensible λ, or None where it has none.
     """
 
     objective: Callable[[PerStudent, PerStudent], Objective]
     formula: str
-    softens: bool = False
     lams: tuple[float, float] | None = None
+    mixes: bool = False
+    softens: bool = False
 
 
 def _mixed_logits(_temperature: PerStudent, lam: PerStudent) -> Objective:
@@ -56,11 +58,11 @@ def _mixed_logits(_temperature: PerStudent, lam: PerStudent) -> Objective:
 
 METHODS = {
     "hard labels": Method(lambda _temperature, _lam: hard_labels(), "hard"),
-    "soft targets": Method(soft_targets, "(1 − λ)·hard + λ·soft", softens=True, lams=(0.01, 1.0)),
-    "logits": Method(_mixed_logits, "(1 − λ)·hard + λ·logits", lams=(0.01, 1.0)),
-    "gradient": Method(lambda _temperature, lam: gradient(lam), "logits + λ·gradient", lams=(1e-4, 1.0)),
+    "soft targets": Method(soft_targets, "(1 − λ)·hard + λ·soft", (0.01, 1.0), mixes=True, softens=True),
+    "logits": Method(_mixed_logits, "(1 − λ)·hard + λ·logits", (0.01, 1.0), mixes=True),
+    "gradient": Method(lambda _temperature, lam: gradient(lam), "logits + λ·gradient", (1e-4, 1.0)),
     "gradient matching": Method(
-        lambda _temperature, lam: gradient_matching(lam), "logits + λ·matching", lams=(0.01, 100.0)
+        lambda _temperature, lam: gradient_matching(lam), "logits + λ·matching", (0.01, 100.0)
     ),
 }
 
@@ -87,9 +89,9 @@ class Setting:
             raise CourseError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
         if not 0 < self.temperature < float("inf"):
             raise CourseError(f"temperature must be a finite number above 0, got {self.temperature!r}")
-        mixed = METHODS[self.method].formula.startswith("(1 − λ)")
-        if not 0 <= self.lam <= (1 if mixed else float("inf")) or self.lam == float("inf"):
-            expected = "lie in [0, 1]" if mixed else "be a finite number of at least 0"
+        mixes = METHODS[self.method].mixes
+        if not 0 <= self.lam <= (1 if mixes else float("inf")) or self.lam == float("inf"):
+            expected = "lie in [0, 1]" if mixes else "be a finite number of at least 0"
             raise CourseError(f"lam must {expected} for {self.method}, got {self.lam!r}")
 
     def __str__(self) -> str:
@@ -156,6 +158,10 @@ class Task:
             teacher=self.teacher,
             progress=progress,
         )
+
+    def validate(self, setting: Setting, seeds: Sequence[int]) -> np.ndarray:
+        """Train one setting with some seeds; the validation accuracy of each in per cent, (seeds,)."""
+        return self.validation(self.train([setting], seeds, progress=False))
 
     def validation(self, runs: Runs) -> np.ndarray:
         """Accuracy of every student on the validation images, in per cent, (students,)."""

@@ -31,7 +31,16 @@ JUPYTER = {
     "nbclient",
     "nbformat",
 }
-EXTRAS = JUPYTER | {"papermill", "psutil", "traitlets", "altair", "vl_convert", "jupyter_book", "yaml"}
+EXTRAS = JUPYTER | {
+    "papermill",
+    "psutil",
+    "traitlets",
+    "altair",
+    "vl_convert",
+    "jupyter_book",
+    "yaml",
+    "optuna",
+}
 PLOTTING = {"matplotlib"}
 
 
@@ -47,6 +56,7 @@ def python(code, blocked, folder):
         "course_lib.measure",
         "course_lib.data",
         "course_lib.exercises",
+        "course_lib.tuning",
         "course_lib.cli",
     ],
 )
