@@ -1,4 +1,4 @@
-"""Showing: figures with intervals, tables of comparisons, and the temperature to move by hand."""
+"""Showing: figures with intervals, tables of comparisons, temperature and λ to move by hand."""
 
 from importlib import import_module
 from typing import Any
@@ -7,6 +7,7 @@ from course_lib.errors import CourseError
 from course_lib.show.figures import bars, curves, heatmap, image_grid
 from course_lib.show.style import METHODS, color, use_style
 from course_lib.show.table import comparison_table
+from course_lib.show.tuning_map import tuning_map
 
 __all__ = [
     "METHODS",
@@ -20,6 +21,8 @@ __all__ = [
     "split_slider",
     "temperature_chart",
     "temperature_slider",
+    "tuning_map",
+    "tuning_panel",
     "use_style",
 ]
 
@@ -29,6 +32,7 @@ _IN_NOTEBOOKS = {
     "split_slider": "course_lib.show.split_chart",
     "temperature_chart": "course_lib.show.chart",
     "temperature_slider": "course_lib.show.slider",
+    "tuning_panel": "course_lib.show.tuner",
 }
 
 
