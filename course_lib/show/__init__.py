@@ -1,5 +1,6 @@
 """Showing: figures with intervals, tables of comparisons, temperature and λ to move by hand."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -34,6 +35,18 @@ _IN_NOTEBOOKS = {
     "temperature_slider": "course_lib.show.slider",
     "tuning_panel": "course_lib.show.tuner",
 }
+# A notebook goes on without these: in their place stands what to do.
+_WIDGETS = ("split_slider", "temperature_slider", "tuning_panel")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a notebook shows in place of a widget that cannot be made here."""
+
+    sentence: str
+
+    def __repr__(self) -> str:
+        return self.sentence
 
 
 def __getattr__(name: str) -> Any:
@@ -42,6 +55,7 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_IN_NOTEBOOKS[name]), name)
     except ModuleNotFoundError as error:
-        raise CourseError(
-            f"show.{name} needs the package {error.name}; install the extra, pip install 'small-from-big[course]'"
-        ) from error
+        sentence = f"show.{name} needs the package {error.name}; install the extra, pip install 'small-from-big[course]'"
+        if name in _WIDGETS and error.name == "ipywidgets":
+            return lambda *_arguments, **_settings: Missing(sentence)
+        raise CourseError(sentence) from error
