@@ -55,7 +55,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_IN_NOTEBOOKS[name]), name)
     except ModuleNotFoundError as error:
-        sentence = f"show.{name} needs the package {error.name}; install the extra, pip install 'small-from-big[course]'"
+        install = "install the extra, pip install 'small-from-big[course]'"
+        sentence = f"show.{name} needs the package {error.name}; {install}"
         if name in _WIDGETS and error.name == "ipywidgets":
             return lambda *_arguments, **_settings: Missing(sentence)
         raise CourseError(sentence) from error

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
@@ -61,41 +60,51 @@ def run_search(
     study = open_study(storage, name, sampler, heartbeat)
     slots = Slots(study, trials, grace=6 * heartbeat)
 
-    failure: Exception | None = None  # of evaluate
+    failures: list[Exception] = []  # of evaluate
 
     def objective(trial: optuna.Trial) -> float:
-        nonlocal failure
         slots.begin(trial)
-        setting = suggest(trial, methods)
-        values: list[float] = []
-        for start in range(0, len(seeds), chunk):
-            part = seeds[start : start + chunk]
-            try:
-                values += map(float, evaluate(setting, part))
-            except TrainingDiverged as error:
-                trial.set_user_attr("diverged", str(error))
-                raise optuna.TrialPruned(str(error)) from error
-            except (KeyboardInterrupt, Stopped):
-                trial.set_user_attr("interrupted", True)  # says nothing against the setting
-                raise
-            except Exception as error:
-                failure = error
-                raise
-            trial.set_user_attr("students", len(values))
-            for seed, value in zip(part, values[start:], strict=True):
-                trial.report(value, seed)
-            if len(values) < len(seeds) and trial.should_prune():
-                raise optuna.TrialPruned
-        return float(np.mean(values))
+        return _mean_accuracy(trial, suggest(trial, methods), evaluate, seeds, chunk, failures)
 
     while slots.wait():
         try:
             study.optimize(objective, n_trials=1, catch=(slots.Taken,))
         except (UpdateFinishedTrialError, ValueError) as error:
             # With no sign of life for long, our trial was given to another process: our result does not count.
-            if error is failure:
+            if error in failures:
                 raise
     return study
+
+
+def _mean_accuracy(
+    trial: optuna.Trial,
+    setting: Setting,
+    evaluate: Evaluate,
+    seeds: Sequence[int],
+    chunk: int,
+    failures: list[Exception],
+) -> float:
+    """Train chunk by chunk, report every seed's accuracy, and stop where the pruner says so."""
+    values: list[float] = []
+    for start in range(0, len(seeds), chunk):
+        part = seeds[start : start + chunk]
+        try:
+            values += map(float, evaluate(setting, part))
+        except TrainingDiverged as error:
+            trial.set_user_attr("diverged", str(error))
+            raise optuna.TrialPruned(str(error)) from error
+        except (KeyboardInterrupt, Stopped):
+            trial.set_user_attr("interrupted", True)  # says nothing against the setting
+            raise
+        except Exception as error:
+            failures.append(error)
+            raise
+        trial.set_user_attr("students", len(values))
+        for seed, value in zip(part, values[start:], strict=True):
+            trial.report(value, seed)
+        if len(values) < len(seeds) and trial.should_prune():
+            raise optuna.TrialPruned
+    return float(sum(values) / len(values))
 
 
 def open_study(

@@ -139,9 +139,9 @@ def test_a_setting_that_failed_is_tried_again_and_given_up_after_three_times(tmp
 
     for _ in range(3):
         with pytest.raises(OSError, match="no space"):
-            searched(fails, storage=tmp_path / "study.db", trials=1)
+            searched(fails, storage=tmp_path / "study.db", trials=1, sampler=None)
     with pytest.raises(CourseError, match="failed 3 times"):
-        searched(storage=tmp_path / "study.db", trials=1)
+        searched(storage=tmp_path / "study.db", trials=1, sampler=None)
     tried = open_study(tmp_path / "study.db").trials
     assert len({json.dumps(trial.params) for trial in tried}) == 1
 
