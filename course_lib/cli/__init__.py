@@ -5,7 +5,6 @@ What needs Jupyter is imported inside the commands, so that the others work wher
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,12 +15,8 @@ from typer.core import TyperGroup
 
 from course_lib import __version__
 from course_lib.cli.distill import distill
+from course_lib.cli.tune import Profile, tune_app
 from course_lib.errors import CourseError
-
-
-class Profile(StrEnum):
-    quick = "quick"
-    full = "full"
 
 
 class _UsageError(CourseError):
@@ -59,6 +54,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="The data sets: which are there, get one, check one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.command("distill")(distill)
+app.add_typer(tune_app, name="tune")
 
 
 def fail(message: str, code: int) -> None:

@@ -1,5 +1,6 @@
-"""Showing: figures with intervals, tables of comparisons, and charts to move by hand."""
+"""Showing: figures with intervals, tables of comparisons, and temperature, λ and charts to move by hand."""
 
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
@@ -7,6 +8,7 @@ from course_lib.errors import CourseError
 from course_lib.show.figures import bars, curves, heatmap, image_grid
 from course_lib.show.style import METHODS, color, use_style
 from course_lib.show.table import comparison_table
+from course_lib.show.tuning_map import tuning_map
 
 __all__ = [
     "METHODS",
@@ -22,6 +24,8 @@ __all__ = [
     "split_slider",
     "temperature_chart",
     "temperature_slider",
+    "tuning_map",
+    "tuning_panel",
     "use_style",
 ]
 
@@ -33,7 +37,20 @@ _IN_NOTEBOOKS = {
     "split_slider": "course_lib.show.split",
     "temperature_chart": "course_lib.show.chart",
     "temperature_slider": "course_lib.show.slider",
+    "tuning_panel": "course_lib.show.tuner",
 }
+# A notebook goes on without these: in their place stands what to do.
+_WIDGETS = ("split_slider", "temperature_slider", "tuning_panel")
+
+
+@dataclass(frozen=True)
+class Missing:
+    """What a notebook shows in place of a widget that cannot be made here."""
+
+    sentence: str
+
+    def __repr__(self) -> str:
+        return self.sentence
 
 
 def __getattr__(name: str) -> Any:
@@ -42,6 +59,8 @@ def __getattr__(name: str) -> Any:
     try:
         return getattr(import_module(_IN_NOTEBOOKS[name]), name)
     except ModuleNotFoundError as error:
-        raise CourseError(
-            f"show.{name} needs the package {error.name}; install the extra, pip install 'small-from-big[course]'"
-        ) from error
+        install = "install the extra, pip install 'small-from-big[course]'"
+        sentence = f"show.{name} needs the package {error.name}; {install}"
+        if name in _WIDGETS and error.name == "ipywidgets":
+            return lambda *_arguments, **_settings: Missing(sentence)
+        raise CourseError(sentence) from error

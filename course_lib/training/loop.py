@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
+from course_lib.progress import Progress
 from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
@@ -37,7 +38,7 @@ def fit(
     views: Views | None = None,
     fabric: Fabric | None = None,
     compile: bool = False,
-    progress: bool = True,
+    progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
     watch: Watch | None = None,
     loggers: Sequence[Logger] | None = None,
@@ -56,7 +57,8 @@ def fit(
             batch size stays what the recipe says. Every process calls ``fit``.
         compile: compile the network with ``torch.compile``; not for losses that differentiate the logits or read
             activations, which are run as they are. The first step then takes long.
-        progress: show a bar where a person can see it.
+        progress: show a bar where a person can see it; or a function that is told ``(done, total)`` steps from time to
+            time, and stops the training by raising, e.g. ``course_lib.progress.Stopped``.
         checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
         watch: look at the student now and then.
         loggers: of Lightning Fabric's kind, told of every loss term and of what is watched, by name; the fabric's own
@@ -126,7 +128,7 @@ def fit_many(
     teacher: Teacher | Sequence[Teacher] | None = None,
     views: Views | None = None,
     fabric: Fabric | None = None,
-    progress: bool = True,
+    progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
 ) -> Runs:
     """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from course_lib.errors import CourseError
-from course_lib.progress import progress_bar
+from course_lib.progress import Progress, progress_bar
 from course_lib.training.checkpoint import Keeper
 from course_lib.training.processes import average
 from course_lib.training.recipe import Recipe
@@ -38,7 +38,7 @@ class Steps:
         optimizer, fabric, recipe: of this training.
         names: of the terms, then "total".
         seeds: one per student.
-        progress: show a bar where a person can see it.
+        progress: show a bar where a person can see it, or who is told of it.
         loggers: of Fabric's kind, told of every term by name.
         keeper, watcher: where there are checkpoints, or something to watch.
     """
@@ -50,7 +50,7 @@ class Steps:
     recipe: Recipe
     names: Sequence[str]
     seeds: Sequence[int]
-    progress: bool
+    progress: bool | Progress
     loggers: Sequence[Logger] = ()
     keeper: Keeper | None = None
     watcher: Watcher | None = None
@@ -71,7 +71,7 @@ class Steps:
                 record[:done] = kept.to(record)
         start, checked = time.perf_counter(), done
         what = f"Training {len(self.seeds)} students" if len(self.seeds) > 1 else "Training"
-        bar = self.progress and self.fabric.is_global_zero
+        bar = self.progress if self.fabric.is_global_zero else False
         with progress_bar(what, steps, bar) as advance:
             advance(done)
             for step, draws in enumerate(islice(self.order, done, steps), start=done + 1):

@@ -40,6 +40,7 @@ EXTRAS = JUPYTER | {
     "torchinfo",
     "jupyter_book",
     "yaml",
+    "optuna",
 }
 PLOTTING = {"matplotlib"}
 
@@ -56,6 +57,7 @@ def python(code, blocked, folder):
         "course_lib.measure",
         "course_lib.data",
         "course_lib.exercises",
+        "course_lib.tuning",
         "course_lib.cli",
     ],
 )
@@ -95,3 +97,11 @@ def test_run_tells_which_extra_to_install(tmp_path):
     assert done.returncode == 1
     assert "install the extra [course]" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("widget", ["temperature_slider", "split_slider", "tuning_panel"])
+def test_in_place_of_a_widget_stands_what_to_install(widget, tmp_path):
+    code = f"from course_lib import show; print(repr(show.{widget}('anything', seeds=2)))"
+    done = python(code, {"ipywidgets"}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert f"show.{widget} needs the package ipywidgets; install the extra" in done.stdout

@@ -1,0 +1,104 @@
+"""``course tune``: temperature, λ and method from a terminal, by grid into a file, by search in a database."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+tune_app = typer.Typer(
+    help="Temperature, λ and method: try many settings, choose by validation.", no_args_is_help=True
+)
+
+
+class Profile(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+# Steps of a student, and seeds of a setting.
+SIZES = {Profile.quick: (600, 10), Profile.full: (2000, 50)}
+EXAM_SEEDS = 20
+
+
+@tune_app.command("grid")
+def grid(
+    out: Annotated[Path, typer.Option(help="The file of results to write, JSON.")],
+    data: Annotated[str, typer.Option(help="Data set, as listed by: course data list.")] = "digits",
+    labels: Annotated[int, typer.Option(min=1, help="Labelled images of each student.")] = 50,
+    profile: Annotated[
+        Profile, typer.Option(help="quick: a minute on two cores; full: longer.")
+    ] = Profile.quick,
+) -> None:
+    """Train students for every temperature and λ, choose by validation, read the test images once."""
+    from course_lib.cli import console
+    from course_lib.training import Recipe
+    from course_lib.tuning import GridRecord, examine, prepare, train_grid
+
+    steps, seeds = SIZES[profile]
+    task = prepare(data, labels, recipe=Recipe(steps=steps))
+    found = train_grid(task, seeds=range(1000, 1000 + seeds))  # the seeds from 0 are kept for the exam
+    exam = examine(task, found.best, range(EXAM_SEEDS))
+    about = {"data": data, "labels": labels, **about_this_run()}
+    about |= {"profile": profile.value, "steps": steps}
+    GridRecord(found, exam, about).write(out)
+    console().print(
+        f"best on validation: {found.best}, {found.means.max():.1f} %; on test images {exam.best.mean():.1f} %, "
+        f"hard labels {exam.hard.mean():.1f} %\nwritten to {out}",
+        highlight=False,
+    )
+
+
+@tune_app.command("search")
+def search(
+    trials: Annotated[int, typer.Option(min=1, help="Settings that the study shall have in the end.")] = 40,
+    storage: Annotated[
+        str,
+        typer.Option(
+            help="A file for SQLite, or a database's URL; processes with the same one share the work."
+        ),
+    ] = "build/tuning.db",
+    name: Annotated[str, typer.Option(help="Of the study; by default, what is searched for.")] = "",
+    data: Annotated[str, typer.Option(help="Data set, as listed by: course data list.")] = "digits",
+    labels: Annotated[int, typer.Option(min=1, help="Labelled images of each student.")] = 50,
+    profile: Annotated[Profile, typer.Option(help="quick or full, as for the grid.")] = Profile.quick,
+) -> None:
+    """Search over method, temperature and λ; start it several times to share the work, or again to go on."""
+    from course_lib.cli import console
+    from course_lib.training import Recipe
+    from course_lib.tuning import best_setting, examine, prepare, run_search, students_trained
+
+    steps, seeds = SIZES[profile]
+    task = prepare(data, labels, recipe=Recipe(steps=steps))
+    study = run_search(
+        task.validate,
+        trials=trials,
+        seeds=range(1000, 1000 + seeds),
+        chunk=(seeds + 1) // 2,
+        storage=storage,
+        name=name or f"{data}, {labels} labels, {profile.value}",
+    )
+    best = best_setting(study)
+    exam = examine(task, best, range(EXAM_SEEDS))
+    console().print(
+        f"{len(study.trials)} trials, {students_trained(study)} students; best on validation: {best}, "
+        f"{study.best_value:.1f} %; on test images {exam.best.mean():.1f} %, hard labels {exam.hard.mean():.1f} %\n"
+        f"kept in {storage}",
+        highlight=False,
+    )
+
+
+def about_this_run() -> dict[str, Any]:
+    """What a file of results says of its making, in words."""
+    from course_lib.provenance import provenance
+
+    found = provenance()
+    machine = f"{found['machine']['processor']}, {found['machine']['cores']} cores"
+    own = {"date": found["date"][:10], "command": command(), "machine": machine}
+    return own | {"versions": found["versions"], "commit": found["commit"] or "unknown"}
+
+
+def command() -> str:
+    """The command line, to stand in a file of results."""
+    return " ".join(["course", *sys.argv[1:]])

@@ -1,0 +1,110 @@
+"""What the tuning panel shows, as pure functions: the parts of a loss, and the runs with their curves and intervals."""
+
+import html
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from course_lib.losses import hard_label_loss, logit_loss, soft_target_loss
+from course_lib.measure import interval
+from course_lib.show.style import BLUE, GREEN, PALETTE, STYLE, VERMILION
+from course_lib.tuning import METHODS, Setting
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What one press of the button gave.
+
+    Attributes:
+        setting: what was trained.
+        labels: number of labelled images of each student.
+        accuracies: on the validation images, in per cent, (seeds,).
+        total: the total loss, mean over seeds, (steps,).
+    """
+
+    setting: Setting
+    labels: int
+    accuracies: np.ndarray
+    total: np.ndarray
+
+    @property
+    def name(self) -> str:
+        return f"{self.setting}; {self.labels} labels"
+
+
+def loss_parts(
+    student_logits: Tensor, teacher_logits: Tensor, labels: Tensor, setting: Setting
+) -> dict[str, tuple[float, float]]:
+    """Weight and value of each part of the loss that logits alone decide, by name.
+
+    Args:
+        student_logits, teacher_logits: (N, C).
+        labels: (N,).
+        setting: a loss of gradients has a further part, which needs more than logits.
+
+    Returns:
+        {"hard": (weight, value), ...}; the total of a mix is the sum of weight · value.
+    """
+    method = METHODS[setting.method]
+    if method.mixes:
+        hard = (1 - setting.lam, float(hard_label_loss(student_logits, labels)))
+        if method.softens:
+            value = soft_target_loss(student_logits, teacher_logits, setting.temperature)
+            return {"hard": hard, "soft": (setting.lam, float(value))}
+        return {"hard": hard, "logits": (setting.lam, float(logit_loss(student_logits, teacher_logits)))}
+    if method.lams:
+        return {"logits": (1.0, float(logit_loss(student_logits, teacher_logits)))}
+    return {"hard": (1.0, float(hard_label_loss(student_logits, labels)))}
+
+
+def mix_html(parts: dict[str, tuple[float, float]], setting: Setting) -> str:
+    """The parts as bars, weight × value, and their total."""
+    total = sum(weight * value for weight, value in parts.values())
+    colors = {"hard": VERMILION, "soft": BLUE, "logits": GREEN}
+    rows = ""
+    for name, (weight, value) in parts.items():
+        share = 100 * weight * value / total if total > 0 else 0.0
+        rows += (
+            f'<tr><th style="text-align:right;padding:1px .5em">{name}</th>'
+            f'<td style="padding:1px .5em;white-space:nowrap">{weight:.2f} × {value:.3g} = {weight * value:.3g}</td>'
+            f'<td style="width:100%;background:#eee"><div style="width:{share:.2f}%;height:1em;'
+            f'background:{colors[name]}"></div></td></tr>'
+        )
+    formula = html.escape(METHODS[setting.method].formula)
+    further = (
+        "" if METHODS[setting.method].mixes or not METHODS[setting.method].lams else " + the gradients' part"
+    )
+    return (
+        '<div style="background:#fff;color:#222;padding:1em;border-radius:6px;max-width:44em">'
+        f"<div><strong>loss = {formula}</strong>, of a student on hard labels, over the images of the list</div>"
+        f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table>'
+        f"<div>total: {total:.3g}{further}</div></div>"
+    )
+
+
+def runs_png(runs: Sequence[Trained]) -> bytes:
+    """A picture of all runs: the loss over the steps, and validation accuracy with its 95 % interval."""
+    with rc_context(STYLE):
+        figure = Figure(figsize=(8.5, max(3.2, 1.6 + 0.42 * len(runs))))
+        curves, bars = figure.subplots(1, 2)
+        for number, run in enumerate(runs, 1):
+            color = PALETTE[(number - 1) % len(PALETTE)]
+            middle = interval(run.accuracies)
+            curves.plot(np.arange(1, len(run.total) + 1), run.total, color=color, linewidth=1.2)
+            bars.errorbar(
+                middle.mean, number, xerr=middle.high - middle.mean, fmt="o", color=color, capsize=4
+            )
+            bars.annotate(run.name, (0.0, number + 0.28), xycoords=("axes fraction", "data"), fontsize=8)
+        curves.set(xlabel="training step", ylabel="total loss, mean of students", yscale="log")
+        bars.set(
+            xlabel="validation accuracy (%)", ylim=(len(runs) + 0.7, 0.4), yticks=range(1, len(runs) + 1)
+        )
+        bars.set_ylabel("run")
+        file = io.BytesIO()
+        figure.savefig(file, format="png")
+    return file.getvalue()

@@ -1,0 +1,205 @@
+"""Temperature × λ on a grid, all at once; chosen on validation images, examined once on test images."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from course_lib.errors import CourseError
+from course_lib.files import write_atomically
+from course_lib.progress import Progress
+from course_lib.tuning.settings import DEFAULT, HARD, Setting, Task
+
+TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0)
+LAMS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Validation accuracy of soft targets, in per cent.
+
+    Attributes:
+        temperatures, lams: the axes; they only ascend.
+        seeds: of the students of each cell.
+        validation: (temperatures, lams, seeds).
+        hard: of students on hard labels, the same seeds, (seeds,).
+    """
+
+    temperatures: tuple[float, ...]
+    lams: tuple[float, ...]
+    seeds: tuple[int, ...]
+    validation: np.ndarray
+    hard: np.ndarray
+
+    @property
+    def means(self) -> np.ndarray:
+        """Mean over seeds, (temperatures, lams)."""
+        return self.validation.mean(axis=2)
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """Row and column of the best mean; of equal ones the first."""
+        row, column = np.unravel_index(self.means.argmax(), self.means.shape)
+        return int(row), int(column)
+
+    @property
+    def best(self) -> Setting:
+        """The setting with the best mean."""
+        row, column = self.place
+        return Setting("soft targets", self.temperatures[row], self.lams[column])
+
+    def within_one_standard_error(self) -> np.ndarray:
+        """Cells that are hardly worse than the best, (temperatures, lams) bool, the best among them.
+
+        The one-standard-error rule (Breiman, Friedman, Olshen and Stone 1984) in its paired form: the mean gap to
+        the best cell is at most one standard error of that gap over the seeds.
+        """
+        gaps = self.validation[self.place] - self.validation  # (temperatures, lams, seeds)
+        error = gaps.std(axis=2, ddof=1) / np.sqrt(len(self.seeds))
+        return gaps.mean(axis=2) <= error
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """Test accuracy of fresh students in per cent, read once: new seeds, so that nothing was chosen for its luck.
+
+    Attributes:
+        seeds: none of the grid's.
+        best: the setting that validation chose, (seeds,).
+        default: the setting that was never tuned, T = 4 and λ = 0.9, (seeds,).
+        hard: hard labels, (seeds,).
+    """
+
+    seeds: tuple[int, ...]
+    best: np.ndarray
+    default: np.ndarray
+    hard: np.ndarray
+
+
+def train_grid(
+    task: Task,
+    *,
+    temperatures: Sequence[float] = TEMPERATURES,
+    lams: Sequence[float] = LAMS,
+    seeds: Sequence[int],
+    progress: bool | Progress = True,
+) -> Grid:
+    """Train every cell with every seed, all students in one stack, and look at the validation images.
+
+    Without soft targets (λ = 0) the temperature counts for nothing: those students are trained once, are the hard
+    labels, and stand in every row.
+
+    Args:
+        task: data, teacher, number of labels and budget.
+        temperatures, lams: the axes, ascending; λ in [0, 1].
+        seeds: at least two; 10 × 9 cells with 10 seeds are 810 students.
+        progress: as in ``fit_many``.
+
+    Raises:
+        CourseError: an axis is empty or does not ascend, a value is outside its range, fewer than two seeds.
+    """
+    for name, axis in (("temperatures", temperatures), ("lams", lams)):
+        if len(axis) == 0 or any(high <= low for low, high in pairwise(axis)):
+            raise CourseError(f"{name} must hold at least one number and only ascend, got {list(axis)}")
+    if len(set(seeds)) < max(2, len(seeds)):
+        raise CourseError(f"seeds must be at least two and all different, got {list(seeds)}")
+    taught = [lam for lam in lams if lam > 0]
+    settings = [Setting("soft targets", t, lam) for t in temperatures for lam in taught]
+    runs = task.train([Setting("soft targets", temperatures[0], 0.0), *settings], seeds, progress=progress)
+    hard, *rest = task.validation(runs).reshape(-1, len(seeds))
+    cells = np.array(rest).reshape(len(temperatures), len(taught), len(seeds))
+    if len(taught) < len(lams):  # an ascending axis has its zero in front
+        cells = np.concatenate([np.broadcast_to(hard, (len(temperatures), 1, len(seeds))), cells], axis=1)
+    return Grid(tuple(map(float, temperatures)), tuple(map(float, lams)), tuple(seeds), cells, hard)
+
+
+def examine(task: Task, best: Setting, seeds: Sequence[int], *, progress: bool | Progress = True) -> Exam:
+    """Train students with fresh seeds on the chosen setting, the default and hard labels; read the test images once.
+
+    Args:
+        task: as for the search.
+        best: what was chosen.
+        seeds: none that the search has used.
+        progress: as in ``fit_many``.
+    """
+
+    def accuracies(setting: Setting) -> np.ndarray:
+        return task.test(task.train([setting], seeds, progress=progress))
+
+    return Exam(tuple(seeds), accuracies(best), accuracies(DEFAULT), accuracies(HARD))
+
+
+@dataclass(frozen=True, eq=False)
+class GridRecord:
+    """A grid and its exam as a small JSON file that a page or a notebook draws without training anything.
+
+    Attributes:
+        grid, exam: accuracies are rounded to 0.01 points.
+        about: what was run, where and when: "data", "labels", "steps", "profile", "command", "date", "machine",
+            "versions", "commit".
+    """
+
+    grid: Grid
+    exam: Exam
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, path: str | Path) -> None:
+        """Write the file, whole or not at all."""
+        grid, exam, best = self.grid, self.exam, self.grid.best
+        content = {
+            "what": "validation accuracy (%) of students on soft targets, [temperature][lam][seed]; "
+            "lam weighs the soft targets, 1 - lam the hard labels; test accuracy (%) of fresh students",
+            **self.about,
+            "temperatures": grid.temperatures,
+            "lams": grid.lams,
+            "seeds": grid.seeds,
+            "validation": _rounded(grid.validation),
+            "hard_validation": _rounded(grid.hard),
+            "best": {
+                "temperature": best.temperature,
+                "lam": best.lam,
+                "validation": round(float(grid.means.max()), 2),
+                "test_seeds": exam.seeds,
+                "test": _rounded(exam.best),
+                "default_test": _rounded(exam.default),
+                "hard_test": _rounded(exam.hard),
+            },
+        }
+        lines = (
+            f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()
+        )
+        text = "{\n" + ",\n".join(lines) + "\n}\n"
+        write_atomically(Path(path), lambda file: file.write(text.encode()))
+
+    @classmethod
+    def read(cls, path: str | Path) -> "GridRecord":
+        """Read what ``write`` wrote.
+
+        Raises:
+            CourseError: no such file, or one of another kind.
+        """
+        try:
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            axes = [tuple(content.pop(name)) for name in ("temperatures", "lams", "seeds")]
+            cells = np.array(content.pop("validation")), np.array(content.pop("hard_validation"))
+            best = content.pop("best")
+            exam = (np.array(best[name]) for name in ("test", "default_test", "hard_test"))
+            record = cls(Grid(*axes, *cells), Exam(tuple(best["test_seeds"]), *exam), content)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CourseError(
+                f"path must name a grid written by: course tune grid, got {path} ({type(error).__name__}: {error})"
+            ) from error
+        if record.grid.validation.shape != tuple(map(len, axes)):
+            raise CourseError(
+                f"path must name a grid with an accuracy for every cell and seed, got {path} with "
+                f"{record.grid.validation.shape} for axes of {tuple(map(len, axes))}"
+            )
+        return record
+
+
+def _rounded(values: np.ndarray) -> list:
+    return values.round(2).tolist()

@@ -1,0 +1,197 @@
+"""What is tuned: methods with their temperature and λ, and the students that show how good a setting is."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from course_lib.data import Dataset, Examples, load
+from course_lib.errors import CourseError
+from course_lib.losses import hard_label_loss, logit_loss
+from course_lib.matrices import class_soft_matrix
+from course_lib.measure import accuracy
+from course_lib.models import cnn_teacher, small_mlp
+from course_lib.progress import Progress
+from course_lib.training import (
+    Objective,
+    PerStudent,
+    Recipe,
+    Runs,
+    TeacherCache,
+    Term,
+    cache_teacher,
+    fit,
+    fit_many,
+    gradient,
+    gradient_matching,
+    hard_labels,
+    soft_targets,
+    teacher_logits,
+)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method with the knobs that it has.
+
+    Attributes:
+        objective: from temperature and λ, each ``PerStudent``, to what is trained for.
+        formula: of the loss, as a widget shows it.
+        lams: smallest and largest λ that a slider offers, by its logarithm; None where it has none.
+        mixes: whether λ weighs the teacher's side and 1 − λ the labels, so that it lies in [0, 1].
+        softens: whether it has a temperature.
+    """
+
+    objective: Callable[[PerStudent, PerStudent], Objective]
+    formula: str
+    lams: tuple[float, float] | None = None
+    mixes: bool = False
+    softens: bool = False
+
+
+def _mixed_logits(_temperature: PerStudent, lam: PerStudent) -> Objective:
+    """Hinton's mix with logits for soft targets: (1 − λ)·hard + λ·logits."""
+    rest = PerStudent(1 - value for value in lam.values)
+    return Objective([Term("hard", hard_label_loss, weight=rest), Term("logits", logit_loss, weight=lam)])
+
+
+METHODS = {
+    "hard labels": Method(lambda _temperature, _lam: hard_labels(), "hard"),
+    "soft targets": Method(soft_targets, "(1 − λ)·hard + λ·soft", (0.01, 1.0), mixes=True, softens=True),
+    "logits": Method(_mixed_logits, "(1 − λ)·hard + λ·logits", (0.01, 1.0), mixes=True),
+    "gradient": Method(lambda _temperature, lam: gradient(lam), "logits + λ·gradient", (1e-4, 1.0)),
+    "gradient matching": Method(
+        lambda _temperature, lam: gradient_matching(lam), "logits + λ·matching", (0.01, 100.0)
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of what is searched.
+
+    Attributes:
+        method: a name of ``METHODS``.
+        temperature: T > 0; counts for soft targets only.
+        lam: λ ≥ 0, where ``METHODS[method].formula`` has it; at most 1 in a mix, as the weight of the teacher's side.
+
+    Raises:
+        CourseError: an unknown method, a number outside its range.
+    """
+
+    method: str = "soft targets"
+    temperature: float = 4.0
+    lam: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise CourseError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        if not 0 < self.temperature < float("inf"):
+            raise CourseError(f"temperature must be a finite number above 0, got {self.temperature!r}")
+        mixes = METHODS[self.method].mixes
+        if not 0 <= self.lam <= (1 if mixes else float("inf")) or self.lam == float("inf"):
+            expected = "lie in [0, 1]" if mixes else "be a finite number of at least 0"
+            raise CourseError(f"lam must {expected} for {self.method}, got {self.lam!r}")
+
+    def __str__(self) -> str:
+        method = METHODS[self.method]
+        knobs = [f"T = {self.temperature:.3g}"] * method.softens + [f"λ = {self.lam:.3g}"] * bool(method.lams)
+        return ", ".join([self.method, *knobs])
+
+
+# The course's teacher, as in notebook 02, and the S of notebook 04.
+TEACHER_RECIPE = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
+MATRIX_TEMPERATURE = 4.0
+
+HARD = Setting("hard labels")
+DEFAULT = Setting("soft targets", 4.0, 0.9)
+
+
+def objective(settings: Sequence[Setting]) -> Objective:
+    """What one student per setting is trained for, all at once.
+
+    Raises:
+        CourseError: no settings, or settings of several methods, which have different losses.
+    """
+    methods = {setting.method for setting in settings}
+    if len(methods) != 1:
+        raise CourseError(f"settings must be of one method, got {', '.join(sorted(methods)) or 'none'}")
+    temperatures = PerStudent(setting.temperature for setting in settings)
+    return METHODS[methods.pop()].objective(temperatures, PerStudent(setting.lam for setting in settings))
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What the settings are tried on: small students with few labels, a teacher, a budget.
+
+    Attributes:
+        dataset: its train part is drawn from, its validation part chooses, its test part is read at the end.
+        teacher: the cache of its answers to the train part; with a soft matrix where a loss of gradients is tried.
+        labels: number of labelled images of each student.
+        recipe: the training, the same for every setting.
+    """
+
+    dataset: Dataset
+    teacher: TeacherCache
+    labels: int
+    recipe: Recipe
+
+    def train(
+        self, settings: Sequence[Setting], seeds: Sequence[int], *, progress: bool | Progress = True
+    ) -> Runs:
+        """Train every setting with every seed, all students at once, in the order of settings, then seeds.
+
+        A seed chooses the labelled images, the first weights and the batches, so settings are compared in pairs.
+
+        Raises:
+            CourseError: no seeds, or settings of several methods.
+        """
+        examples = {seed: self.dataset.train.subset(self.labels, seed=seed) for seed in seeds}
+        students = [(setting, seed) for setting in settings for seed in seeds]
+        return fit_many(
+            partial(small_mlp, self.dataset.image_shape, self.dataset.num_classes),
+            objective([setting for setting, _ in students]),
+            [examples[seed] for _, seed in students],
+            self.recipe,
+            seeds=[seed for _, seed in students],
+            teacher=self.teacher,
+            progress=progress,
+        )
+
+    def validate(self, setting: Setting, seeds: Sequence[int]) -> np.ndarray:
+        """Train one setting with some seeds; the validation accuracy of each in per cent, (seeds,)."""
+        return self.validation(self.train([setting], seeds, progress=False))
+
+    def validation(self, runs: Runs) -> np.ndarray:
+        """Accuracy of every student on the validation images, in per cent, (students,)."""
+        return _percent(runs, self.dataset.validation)
+
+    def test(self, runs: Runs) -> np.ndarray:
+        """Accuracy of every student on the test images, in per cent, (students,). To be read once."""
+        return _percent(runs, self.dataset.test)
+
+
+def prepare(data: str, labels: int, *, recipe: Recipe, seed: int = 0) -> Task:
+    """The course's usual task: a data set by name, its convolutional teacher, and S at temperature 4.
+
+    Args:
+        data: as for ``course_lib.data.load``.
+        labels: number of labelled images of each student.
+        recipe: of the students.
+        seed: of the split and of the teacher.
+
+    Raises:
+        CourseError: no such data set, or it is not there.
+    """
+    dataset = load(data, seed=seed)
+    build = partial(cnn_teacher, dataset.image_shape, dataset.num_classes)
+    teacher = fit(build, hard_labels(), dataset.train, TEACHER_RECIPE, seed=seed).model
+    answers = teacher_logits(teacher, dataset.train)
+    matrix = class_soft_matrix(answers, dataset.train.labels, MATRIX_TEMPERATURE, dataset.num_classes)
+    cache = cache_teacher(teacher, dataset.train, soft_matrix=matrix)
+    return Task(dataset, cache, labels, recipe)
+
+
+def _percent(runs: Runs, part: Examples) -> np.ndarray:
+    return 100 * accuracy(runs.logits(part.inputs), part.labels).numpy()
