@@ -1,5 +1,6 @@
 """Search over method, temperature and λ with Optuna: a study that processes share and no killed one spoils."""
 
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import optuna
 from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import DBAPIError
 
 from course_lib.errors import CourseError
 from course_lib.progress import Stopped
@@ -19,6 +21,7 @@ Evaluate = Callable[[Setting, Sequence[int]], Sequence[float]]
 
 SEARCHED = ("soft targets", "logits", "gradient matching")
 TEMPERATURE_RANGE = (1.0, 64.0)
+_OPENINGS = 6  # attempts
 
 
 def run_search(
@@ -56,7 +59,6 @@ def run_search(
             a process died three times.
     """
     _refuse(trials, seeds, chunk, methods)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = open_study(storage, name, sampler, heartbeat)
     slots = Slots(study, trials, grace=6 * heartbeat)
 
@@ -114,25 +116,8 @@ def open_study(
     heartbeat: int = 10,
 ) -> optuna.Study:
     """The study of this name, made where it does not exist; arguments and errors as for ``run_search``."""
-    kept = None
-    if storage is not None:
-        url = str(storage)
-        if "://" not in url:
-            Path(url).parent.mkdir(parents=True, exist_ok=True)
-            url = f"sqlite:///{url}"
-        # SQLite lets one process write at a time; the others shall wait, not fail.
-        options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ExperimentalWarning)
-                kept = optuna.storages.RDBStorage(
-                    url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=6 * heartbeat
-                )
-        except Exception as error:  # of SQLAlchemy, of a database's driver, or of Optuna
-            reason = str(error).splitlines()[0]
-            raise CourseError(
-                f"storage must be a file or the URL of a database, got {storage} ({reason})"
-            ) from error
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    kept = None if storage is None else _database(str(storage), heartbeat)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1)
@@ -144,6 +129,32 @@ def open_study(
         direction="maximize",
         load_if_exists=True,
     )
+
+
+def _database(url: str, heartbeat: int) -> optuna.storages.RDBStorage:
+    """Open the storage, and make its tables where there are none."""
+    if "://" not in url:
+        Path(url).parent.mkdir(parents=True, exist_ok=True)
+        url = f"sqlite:///{url}"
+    # SQLite lets one process write at a time; the others shall wait, not fail.
+    options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
+    for attempt in range(1, _OPENINGS + 1):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ExperimentalWarning)
+                kept = optuna.storages.RDBStorage(
+                    url, engine_kwargs=options, heartbeat_interval=heartbeat, grace_period=6 * heartbeat
+                )
+            break
+        except Exception as error:  # of SQLAlchemy, of a database's driver, or of Optuna
+            # Of processes that make the tables at the same time all but one fail, and find them the next time.
+            if not isinstance(error, DBAPIError) or attempt == _OPENINGS:
+                reason = str(error).splitlines()[0]
+                raise CourseError(
+                    f"storage must be a file or the URL of a database, got {url} ({reason})"
+                ) from error
+            time.sleep(0.2 * attempt)
+    return kept
 
 
 def suggest(trial: optuna.Trial, methods: Sequence[str]) -> Setting:

@@ -11,6 +11,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import TrialState
+from sqlalchemy.exc import OperationalError
 
 from course_lib.errors import CourseError
 from course_lib.training import TrainingDiverged
@@ -120,6 +121,49 @@ def test_what_cannot_be_searched_is_refused_in_words(changed, word):
 def test_without_a_complete_trial_there_is_no_best():
     with pytest.raises(CourseError, match="complete trial"):
         best_setting(open_study(None))
+
+
+OPENER = """
+import sys, time
+from course_lib.tuning import open_study
+
+print("ready", flush=True)
+sys.stdin.readline()
+for number in range(8):
+    open_study(f"{sys.argv[1]}/{number}.db")
+"""
+
+
+def test_processes_that_open_a_new_file_at_the_same_time_all_succeed(tmp_path):
+    command = [sys.executable, "-c", OPENER, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    processes = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]
+    try:
+        for process in processes:
+            assert process.stdout.readline() == "ready\n"
+        for process in processes:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        for process in processes:
+            assert process.wait(timeout=120) == 0, process.stderr.read()
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+def test_a_storage_whose_tables_another_process_makes_is_opened_again(monkeypatch):
+    make, calls = optuna.storages.RDBStorage.__init__, []
+
+    def beaten(*arguments, **settings):
+        calls.append(arguments)
+        if len(calls) < 3:
+            raise OperationalError("create", {}, Exception("table studies already exists"))
+        make(*arguments, **settings)
+
+    monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", beaten)
+    assert open_study("sqlite://").trials == []
+    assert len(calls) == 3
 
 
 def test_a_later_call_goes_on_with_the_study_in_its_file(tmp_path):
