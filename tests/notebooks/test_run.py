@@ -33,6 +33,7 @@ OTHER = {
     "07": {"seed": 1, "temperature": 2.0, "lam": 0.5, "sharpness": 20.0, "rank": 4},
     "08": {"seed": 1, "temperature": 2.0, "lam": 0.5, "smoothing": 0.2, "tolerance": 0.1},
     "09": {"seed": 1, "temperature": 2.0, "seeds": 2},
+    "10": {"seed": 1, "labels": 200},
 }
 
 pytestmark = pytest.mark.timeout(900)
