@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from torch.fx import GraphModule
+from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.node import map_arg
 
 Step = Callable[[Mapping[str, Tensor], Mapping], tuple[Tensor, Tensor]]
 _log = logging.getLogger(__name__)
@@ -54,11 +55,61 @@ def record(
 
 
 def _without_detours(graph: GraphModule) -> GraphModule:
-    """Without what is of no use outside autograd."""
+    """Without what changes nothing: most comes from ``torch.vmap``, which is careful about cases that are not there."""
     for node in list(graph.graph.nodes):
-        if node.target is torch.ops.aten.detach.default:
+        if node.op == "call_function" and _changes_nothing(node):
             node.replace_all_uses_with(node.args[0])
             graph.graph.erase_node(node)
+    _fold_constants(graph)
     graph.graph.eliminate_dead_code()
     graph.recompile()
     return graph
+
+
+def _changes_nothing(node: Node) -> bool:
+    aten = torch.ops.aten
+    if node.target is aten.detach.default:
+        return True
+    before = node.args[0].meta.get("val") if node.args and isinstance(node.args[0], Node) else None
+    after = node.meta.get("val")
+    if (
+        before is None
+        or not isinstance(after, Tensor)
+        or (before.shape, before.dtype) != (after.shape, after.dtype)
+    ):
+        return False
+    if node.target in (aten.mul.Scalar, aten.mul.Tensor, aten.div.Scalar, aten.div.Tensor):
+        return isinstance(node.args[1], int | float) and node.args[1] == 1
+    return node.target in (aten.view.default, aten._unsafe_view.default, aten.expand.default)
+
+
+def _fold_constants(graph: GraphModule) -> None:
+    """Compute once what is the same at every step, such as the gradient of the mean by its summands."""
+    aten = torch.ops.aten
+    by_shape = (
+        aten.ones_like.default,
+        aten.zeros_like.default,
+        aten.new_zeros.default,
+        aten.new_ones.default,
+    )
+    calls = [node for node in graph.graph.nodes if node.op == "call_function"]
+    if any(getattr(node.target, "_schema", None) is None or node.target._schema.is_mutable for node in calls):
+        return  # something is written in place: what looks constant may not be
+    values: dict[Node, Tensor] = {}
+    for node in calls:
+        own = dict(values)
+        if node.target in by_shape:
+            like = node.args[0].meta["val"]
+            own.setdefault(
+                node.args[0],
+                torch.empty_strided(like.size(), like.stride(), dtype=like.dtype, device=like.device),
+            )
+        random = torch.Tag.nondeterministic_seeded in node.target.tags
+        if random or any(each not in own for each in node.all_input_nodes):
+            continue
+        values[node] = node.target(*map_arg(node.args, own.get), **map_arg(node.kwargs, own.get))
+    for place, (node, value) in enumerate(values.items()):
+        if any(user not in values for user in node.users):
+            graph.register_buffer(f"constant_{place}", value)
+            with graph.graph.inserting_before(node):
+                node.replace_all_uses_with(graph.graph.get_attr(f"constant_{place}"))
