@@ -5,7 +5,7 @@ import html
 import io
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from course_lib.distillation.report import Report, Student
@@ -108,8 +108,9 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 
 def _accuracies(report: Report) -> Figure:
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots()
+    with mpl.rc_context(STYLE):
+        figure = Figure()
+        ax = figure.subplots()
         names = ["teacher", *(_NAMES[name] for name in report.students)]
         bars(ax, names, [report.teacher.test_accuracy, *map(report.accuracies, report.students)])
         ax.set(ylabel="test accuracy (%)", ylim=(0, 100))
@@ -117,8 +118,9 @@ def _accuracies(report: Report) -> Figure:
 
 
 def _learning(report: Report) -> Figure:
-    with plt.rc_context(STYLE):
-        figure, ax = plt.subplots()
+    with mpl.rc_context(STYLE):
+        figure = Figure()
+        ax = figure.subplots()
         shown = {
             "teacher": [report.teacher],
             **{_NAMES[name]: each for name, each in report.students.items()},
@@ -134,10 +136,11 @@ def _learning(report: Report) -> Figure:
 
 
 def _losses(report: Report) -> Figure:
-    with plt.rc_context(STYLE):
+    with mpl.rc_context(STYLE):
         several = report.students["student"]
         names = [name for name in several[0].losses if name != "total"]
-        figure, axes = plt.subplots(1, len(names), squeeze=False, figsize=(max(6.5, 3.6 * len(names)), 3.2))
+        figure = Figure(figsize=(max(6.5, 3.6 * len(names)), 3.2))
+        axes = figure.subplots(1, len(names), squeeze=False)
         for ax, name in zip(axes[0], names, strict=True):
             values = [student.losses[name] for student in several]
             curves(ax, [100 * (i + 1) / len(values[0]) for i in range(len(values[0]))], values)
@@ -151,8 +154,8 @@ def _losses(report: Report) -> Figure:
 
 
 def _picture(figure: Figure, alt: str) -> str:
+    """As part of the page. (The figures are none of pyplot's: a notebook that calls this would miss its own then.)"""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    plt.close(figure)
     data = base64.b64encode(buffer.getvalue()).decode()
     return f'<p><img alt="{html.escape(alt)}" src="data:image/png;base64,{data}"></p>'

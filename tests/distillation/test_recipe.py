@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+import nbformat
 import pytest
 import torch
 
@@ -11,6 +12,8 @@ from course_lib.distillation import Report, distill, load_teacher
 from course_lib.distillation import recipe as module
 from course_lib.errors import CourseError
 from course_lib.measure import accuracy
+from course_lib.runner import plan as make_plan
+from course_lib.runner.execute import run_notebook
 from course_lib.training import Checkpoints, LiveTeacher, TeacherCache, fit, teacher_logits
 
 
@@ -129,3 +132,14 @@ def test_a_report_that_is_none_is_refused(tmp_path):
     (tmp_path / "report.json").write_text(json.dumps({"plan": {}}))
     with pytest.raises(CourseError, match="is not a report of a distillation"):
         Report.read(tmp_path / "report.json")
+
+
+def test_a_notebook_keeps_its_figures(plan, tmp_path, make_notebook):
+    """The page is drawn without pyplot: else the first figure of a process is not the notebook's own."""
+    settings = {key: value for key, value in plan.values().items() if key != "losses"}
+    code = f"from course_lib.distillation import Plan, distill\ndistill(Plan(**{settings}), {str(tmp_path / 'out')!r});"
+    path = make_notebook("00_n", code, "import matplotlib.pyplot as plt; plt.subplots();")
+    result = run_notebook(make_plan(path), tmp_path / "done.ipynb")
+    assert result.failure is None
+    shown = nbformat.read(result.output, as_version=4).cells[-1].outputs
+    assert any("image/png" in output.get("data", {}) for output in shown)

@@ -118,6 +118,17 @@ def describes_its_figures(notebook):
     return not any(re.search(r"!\[\s*\]\(|<img(?![^>]*alt=)", text) for text in texts)
 
 
+def shows_its_figures(notebook):
+    """Where a cell has a text for those who do not see its figure, there is a figure."""
+    for cell in code_cells(notebook):
+        kinds = [kind for output in cell.outputs for kind in output.get("data", {})]
+        if cell.metadata.get("mystnb", {}).get("image") and not any(
+            "image" in k or "vega" in k for k in kinds
+        ):
+            return False
+    return True
+
+
 def needs_no_other_host(notebook):
     """Pictures and scripts are local."""
     return not re.search(r"!\[[^\]]*\]\(\s*(https?:)?//|\bsrc\s*=\s*\\?[\"'](https?:)?//", rendered(notebook))
@@ -155,6 +166,7 @@ RULES = [
     has_claims_that_hold,
     has_checked_outputs,
     describes_its_figures,
+    shows_its_figures,
     needs_no_other_host,
     names_no_folder_of_its_author,
     keeps_no_trace_of_the_run,
@@ -251,6 +263,7 @@ BROKEN = [
     ),
     (describes_its_figures, text("![](figure.png)")),
     (describes_its_figures, text('<img src="figure.png">')),
+    (shows_its_figures, lambda notebook: notebook.cells[5].update(outputs=[])),
     (needs_no_other_host, text("![a figure](https://example.org/a.png)")),
     (needs_no_other_host, code("1", data(text_html='<script src="https://example.org/a.js">'))),
     (names_no_folder_of_its_author, code("1", data(text_plain="saved in /home/me/x"))),
