@@ -26,6 +26,9 @@ from course_lib.training.runs import Run, Runs
 from course_lib.training.steps import Steps, check_weights
 from course_lib.training.watch import Watch, Watcher
 
+# Recording takes as long as so many steps of the course's small students save; those of larger ones save little.
+RECORD_FROM = 200
+
 
 def fit(
     build_model: Callable[[], nn.Module],
@@ -140,8 +143,8 @@ def fit_many(
         examples: one set for all, or one per seed, of equal sizes and from one data set.
         seeds: one per student.
         teacher: one for all, or a list of one per student, each knowing all examples of all students.
-        objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions: the step is
-            recorded once and replayed.
+        objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions: in a long
+            training the step is recorded once and replayed.
         fabric: device, precision and loggers; one process.
         others: as in ``fit``.
 
@@ -196,7 +199,7 @@ def fit_many(
     orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
         some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
-        take = _stacked_step(step, parameters, feed, some, fabric, optimizer)
+        take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         keeper = None
         if checkpoints:
             made = identity(objective, feed, recipe, seeds, parameters, None, fabric)
@@ -225,12 +228,12 @@ def _backward(fabric: Fabric, optimizer: Optimizer) -> Callable[[Tensor, Tensor]
     return back
 
 
-def _stacked_step(step, parameters, feed, some, fabric, optimizer) -> Callable[[Tensor], Tensor]:
-    """One step of all students from the rows of their batches; replayed from a recording where that is possible."""
+def _stacked_step(step, parameters, feed, some, fabric, optimizer, steps) -> Callable[[Tensor], Tensor]:
+    """One step of all students from the draws of their batches; replayed from a recording where that pays and works."""
     # A precision with little range scales the losses, which a recording would leave out.
     scaled = getattr(fabric.strategy.precision, "scaler", None)
     with torch.random.fork_rng():  # recording draws random numbers too
-        replay = None if scaled else record(step, parameters, some)
+        replay = record(step, parameters, some) if steps >= RECORD_FROM and not scaled else None
     if replay is None:
         back = _backward(fabric, optimizer)
 

@@ -22,12 +22,17 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         super().do_GET()
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, request, client_address):
+        """A client that hangs up first, as urllib may, is no business of the test's standard error."""
+
+
 @pytest.fixture
 def server(tmp_path):
     """A web server for the folder tmp_path/web; .requests lists what was asked for."""
     (tmp_path / "web").mkdir()
     handler = functools.partial(_Handler, directory=tmp_path / "web")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         server.requests = []
         thread = threading.Thread(target=server.serve_forever)
         thread.start()

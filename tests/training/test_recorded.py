@@ -46,6 +46,11 @@ def cache(train):
     return cache_teacher(cnn_teacher(), train, soft_matrix=torch.eye(10)[:, :4])
 
 
+@pytest.fixture(autouse=True)
+def _short_trainings_too(monkeypatch):
+    monkeypatch.setattr(loop, "RECORD_FROM", 1)
+
+
 def never(step, weights, batch):
     return None
 
@@ -124,3 +129,9 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(train, caplog):
     plain = fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0, 1])
     for name, value in plain.parameters.items():
         assert torch.allclose(shied.parameters[name], value, atol=1e-4)
+
+
+def test_a_short_training_is_not_recorded(train, monkeypatch):
+    monkeypatch.setattr(loop, "RECORD_FROM", SHORT.steps + 1)
+    monkeypatch.setattr(loop, "record", None)
+    fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0])
