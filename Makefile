@@ -23,7 +23,7 @@ test: $(STAMP) ## run every test
 	@$(RUN) -m pytest
 
 lab: $(STAMP) ## open JupyterLab in the notebooks folder
-	@cd notebooks && JUPYTER_PREFER_ENV_PATH=1 GOMP_SPINCOUNT=5000 ../$(RUN) -m jupyterlab $$(ls 00_start_here.ipynb 2>/dev/null)
+	@$(COURSE) lab
 
 book: $(STAMP) ## build the website from the outputs stored in the notebooks
 	@$(COURSE) book

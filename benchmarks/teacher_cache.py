@@ -53,16 +53,16 @@ def random_images() -> Examples:
 
 
 class Decoded(Dataset):
-    """Images as the usual loop has them: decoded, augmented one by one in the loader's workers."""
+    """Images as the usual loop has them: decoded, transformed one by one in the loader's workers."""
 
-    def __init__(self, examples: Examples):
+    def __init__(self, examples: Examples, augment: bool = True):
         transforms = torchvision.transforms
+        random = [transforms.RandomCrop(32, padding=4), transforms.RandomHorizontalFlip()]
         self.images, self.labels = examples.images.permute(0, 2, 3, 1).numpy(), examples.labels.tolist()
         self.transform = transforms.Compose(
             [
                 transforms.ToPILImage(),
-                transforms.RandomCrop(32, padding=4),
-                transforms.RandomHorizontalFlip(),
+                *(random if augment else ()),
                 transforms.ToTensor(),
                 transforms.Normalize((0.5,) * 3, (0.25,) * 3),
             ]
@@ -75,9 +75,10 @@ class Decoded(Dataset):
         return self.transform(self.images[place]), self.labels[place]
 
 
-def usual_loader(examples: Examples) -> DataLoader:
+def usual_loader(examples: Examples, augment: bool = True) -> DataLoader:
     """Two workers that stay between the epochs."""
-    return DataLoader(Decoded(examples), BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    images = Decoded(examples, augment)
+    return DataLoader(images, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
 
 
 def live_teacher_epoch(loader: DataLoader) -> None:

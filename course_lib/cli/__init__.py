@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from course_lib import __version__
 from course_lib.cli.distill import distill
+from course_lib.cli.lab import lab
 from course_lib.cli.tune import Profile, tune_app
 from course_lib.errors import CourseError
 
@@ -54,6 +55,7 @@ app = typer.Typer(
 data_app = typer.Typer(help="The data sets: which are there, get one, check one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.command("distill")(distill)
+app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
 app.add_typer(tune_app, name="tune")
 
 

@@ -4,6 +4,7 @@ Every item looks by doing: it imports, loads, or starts the very thing that the 
 """
 
 import importlib
+import json
 import shutil
 import sys
 import tempfile
@@ -15,6 +16,7 @@ MINIMUM_PYTHON = (3, 11)
 NEEDED_SPACE = 2e9  # bytes: the website, executed notebooks and the decoded CIFAR-10 with room to spare
 _EXTRA = "Install what notebooks need, in the course's folder: pip install -e '.[course]'"
 _BOOK = "Install what the website needs, in the course's folder: pip install -e '.[book]'"
+_LAB_WIDGETS = "Install it again: pip install --force-reinstall jupyterlab_widgets"
 _LIBRARY = "Install the library again, in the course's folder: pip install -e ."
 _CHROMIUM = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -37,9 +39,7 @@ def checks() -> Iterator[Item]:
     yield _item("torchvision", _torchvision, _LIBRARY)
     yield _item("Lightning Fabric", _version_of("lightning_fabric"), _LIBRARY)
     yield _item("digits", _digits, "Install scikit-learn again: pip install --force-reinstall scikit-learn")
-    yield _item("JupyterLab", _version_of("jupyterlab"), _EXTRA)
-    yield _item("kernel", _kernel, _EXTRA)
-    yield _item("ipywidgets", _version_of("ipywidgets"), _EXTRA)
+    yield from lab_checks()
     yield _item("papermill", _version_of("papermill"), _EXTRA)
     yield _item("Altair, with its bundle", _altair, _EXTRA)
     yield _item("Jupyter Book", _version_of("jupyter_book"), _BOOK, required=False)
@@ -50,6 +50,14 @@ def checks() -> Iterator[Item]:
     yield from _data_sets()
     yield _item("writing", _writing, "Give yourself write permission for this folder, or go to another one.")
     yield _item("disk", _space, "Make room on this disk.")
+
+
+def lab_checks() -> Iterator[Item]:
+    """What JupyterLab needs to run a notebook and to show its widgets."""
+    yield _item("JupyterLab", _version_of("jupyterlab"), _EXTRA)
+    yield _item("kernel", _kernel, _EXTRA)
+    yield _item("ipywidgets", _version_of("ipywidgets"), _EXTRA)
+    yield _item("widgets in JupyterLab", _lab_widgets, _LAB_WIDGETS)
 
 
 def _item(name: str, look: Callable[[], str], mend: str, required: bool = True) -> Item:
@@ -102,6 +110,17 @@ def _kernel() -> str:
             f"remove the specification in {manager.kernel_spec.resource_dir}, or set JUPYTER_PREFER_ENV_PATH=1"
         )
     return f"python3 is {executable}, ipykernel {__version__}"
+
+
+def _lab_widgets() -> str:
+    """The half of ipywidgets that runs in the browser is a package of its own, and JupyterLab must find it."""
+    from jupyter_core.paths import jupyter_path
+
+    for folder in jupyter_path("labextensions"):
+        package = Path(folder) / "@jupyter-widgets" / "jupyterlab-manager" / "package.json"
+        if package.is_file():
+            return f"jupyterlab-manager {json.loads(package.read_text())['version']}"
+    raise RuntimeError("JupyterLab does not find the extension that shows widgets")
 
 
 def _bin() -> Path:

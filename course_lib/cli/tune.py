@@ -67,7 +67,7 @@ def search(
     """Search over method, temperature and λ; start it several times to share the work, or again to go on."""
     from course_lib.cli import console
     from course_lib.training import Recipe
-    from course_lib.tuning import best_setting, examine, prepare, run_search, students_trained
+    from course_lib.tuning import best_setting, examine, prepare, run_search, students_trained, trials_done
 
     steps, seeds = SIZES[profile]
     task = prepare(data, labels, recipe=Recipe(steps=steps))
@@ -82,7 +82,7 @@ def search(
     best = best_setting(study)
     exam = examine(task, best, range(EXAM_SEEDS))
     console().print(
-        f"{len(study.trials)} trials, {students_trained(study)} students; best on validation: {best}, "
+        f"{trials_done(study)} trials, {students_trained(study)} students; best on validation: {best}, "
         f"{study.best_value:.1f} %; on test images {exam.best.mean():.1f} %, hard labels {exam.hard.mean():.1f} %\n"
         f"kept in {storage}",
         highlight=False,

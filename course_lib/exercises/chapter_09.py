@@ -1,4 +1,4 @@
-"""Exercises of chapter 09: the size of a cache, a view, a wrong look-up, two different views, a checkpoint."""
+"""Exercises of chapter 09: a checkpoint, the size of a cache, a view, a wrong look-up, two different views."""
 
 from collections.abc import Callable
 
@@ -26,6 +26,26 @@ MISSING = {
 
 # --- 09.1 ----------------------------------------------------------------------------------------------------------
 
+content = NEEDED
+
+
+def check_content(answer: set) -> str | None:
+    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
+        return "Answer with a set of names, such as {'weights'}."
+    given = {str(each) for each in answer}
+    for name in sorted(given):
+        if name in NOT_NEEDED:
+            return NOT_NEEDED[name]
+        if name not in NEEDED:
+            return f"{name!r} is not among the things to choose from."
+    for name in MISSING:
+        if name not in given:
+            return MISSING[name]
+    return None
+
+
+# --- 09.2 ----------------------------------------------------------------------------------------------------------
+
 
 def cache_bytes(images: int, pad: int, classes: int) -> int:
     """Shifts from −pad to pad in two directions, mirrored or not, two bytes for each logit."""
@@ -51,7 +71,7 @@ def check_cache_bytes(answer: Callable) -> str | None:
     return f"50,000 images, pad 4 and 10 classes make 162,000,000 bytes, not {got}."
 
 
-# --- 09.2 ----------------------------------------------------------------------------------------------------------
+# --- 09.3 ----------------------------------------------------------------------------------------------------------
 
 
 def view(image: Tensor, pad: int, down: int, right: int, mirrored: bool) -> Tensor:
@@ -106,7 +126,7 @@ def check_view(answer: Callable) -> str | None:
     return None
 
 
-# --- 09.3 ----------------------------------------------------------------------------------------------------------
+# --- 09.4 ----------------------------------------------------------------------------------------------------------
 
 
 def answers(table: Tensor, rows: Tensor, views: Tensor) -> Tensor:
@@ -131,7 +151,7 @@ def check_answers(answer: Callable) -> str | None:
     return named(got, mistakes, f"Not the teacher's answers to these views: {problem}.")
 
 
-# --- 09.4 ----------------------------------------------------------------------------------------------------------
+# --- 09.5 ----------------------------------------------------------------------------------------------------------
 
 
 def shown(images: Tensor, augment: Callable, teacher: Callable) -> tuple[Tensor, Tensor]:
@@ -162,29 +182,28 @@ def check_shown(answer: Callable) -> str | None:
     return None
 
 
-# --- 09.5 ----------------------------------------------------------------------------------------------------------
-
-content = NEEDED
-
-
-def check_content(answer: set) -> str | None:
-    if isinstance(answer, str) or not hasattr(answer, "__iter__"):
-        return "Answer with a set of names, such as {'weights'}."
-    given = {str(each) for each in answer}
-    for name in sorted(given):
-        if name in NOT_NEEDED:
-            return NOT_NEEDED[name]
-        if name not in NEEDED:
-            return f"{name!r} is not among the things to choose from."
-    for name in MISSING:
-        if name not in given:
-            return MISSING[name]
-    return None
-
-
 EXERCISES = (
     Exercise(
         "09.1",
+        "What a checkpoint must hold",
+        check_content,
+        "Go through a training step: what is read that an earlier step has changed?",
+        content,
+        (
+            WrongAnswer({"weights"}, "Adam starts"),
+            WrongAnswer(NEEDED - {"schedule"}, "learning rate"),
+            WrongAnswer(NEEDED - {"random state"}, "dropout"),
+            WrongAnswer(NEEDED - {"position"}, "twice"),
+            WrongAnswer(NEEDED - {"weights"}, "nothing to go on"),
+            WrongAnswer(NEEDED | {"training images"}, "on the disk"),
+            WrongAnswer(NEEDED | {"teacher's logits"}, "computed again"),
+            WrongAnswer(NEEDED | {"test accuracy"}, "nobody has read"),
+            WrongAnswer({"gradients"}, "not among"),
+            WrongAnswer("weights", "set of names"),
+        ),
+    ),
+    Exercise(
+        "09.2",
         "How large is the cache?",
         check_cache_bytes,
         "How many places has a window along one side of the padded image? Then two sides, the mirror, the classes.",
@@ -200,7 +219,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "09.2",
+        "09.3",
         "One view",
         check_view,
         "torch.nn.functional.pad(image, (pad,) * 4) pads all four sides; then slice rows and columns, then flip(-1).",
@@ -223,7 +242,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "09.3",
+        "09.4",
         "Find the bug: a cache looked up wrongly",
         check_answers,
         "Print the shape of the result. What does PyTorch do with two lists of indices in one pair of brackets?",
@@ -237,7 +256,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "09.4",
+        "09.5",
         "Find the bug: two different views",
         check_shown,
         "How often is augment called? It draws anew each time.",
@@ -248,25 +267,6 @@ EXERCISES = (
             WrongAnswer(lambda x, a, t: (x, t(x)), "Nothing was augmented"),
             WrongAnswer(lambda x, a, t: t(a(x)), "Return what"),
             WrongAnswer(lambda x, a, t: (x, t(a(x))), "does not belong"),
-        ),
-    ),
-    Exercise(
-        "09.5",
-        "What a checkpoint must hold",
-        check_content,
-        "Go through a training step: what is read that an earlier step has changed?",
-        content,
-        (
-            WrongAnswer({"weights"}, "Adam starts"),
-            WrongAnswer(NEEDED - {"schedule"}, "learning rate"),
-            WrongAnswer(NEEDED - {"random state"}, "dropout"),
-            WrongAnswer(NEEDED - {"position"}, "twice"),
-            WrongAnswer(NEEDED - {"weights"}, "nothing to go on"),
-            WrongAnswer(NEEDED | {"training images"}, "on the disk"),
-            WrongAnswer(NEEDED | {"teacher's logits"}, "computed again"),
-            WrongAnswer(NEEDED | {"test accuracy"}, "nobody has read"),
-            WrongAnswer({"gradients"}, "not among"),
-            WrongAnswer("weights", "set of names"),
         ),
     ),
 )

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import ipywidgets as widgets
 from torch import Tensor
@@ -14,6 +15,26 @@ _CARD = (
     "display:flex;flex-wrap:wrap;gap:1.5em;align-items:center;background:#fff;color:#222;"
     "padding:1em;border-radius:6px;max-width:44em;line-height:1.5"
 )
+
+# Stands where a front end cannot show widgets: their plain text would be a list of Python objects.
+NOT_SHOWN = (
+    "Here should be controls to move. They need JupyterLab with a running kernel. Run this cell again; if this line "
+    "stays, run `course check` in a terminal, do what it says, and open the notebook with `course lab`."
+)
+
+
+# For each control; the browser adds a margin of 2 pixels on each side.
+WIDE = {
+    "style": {"description_width": "9em"},
+    "layout": {"width": "min(100% - 4px, 34em)"},
+}
+
+
+class Controls(widgets.VBox):
+    """A box of controls that says in words what to do where it cannot be shown."""
+
+    def _repr_mimebundle_(self, **settings: Any) -> dict[str, Any]:
+        return super()._repr_mimebundle_(**settings) | {"text/plain": NOT_SHOWN}
 
 
 def temperature_slider(
@@ -31,7 +52,6 @@ def temperature_slider(
         CourseError: the arguments do not fit one another.
     """
     answers = answers_of(logits, images, classes, labels)
-    wide = {"style": {"description_width": "9em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
     temperature = widgets.FloatLogSlider(
         value=1.0,
         base=2,
@@ -40,10 +60,10 @@ def temperature_slider(
         step=STEP,
         description="temperature T",
         readout_format=".2f",
-        **wide,
+        **WIDE,
     )
     choices = [(answers.name(index), index) for index in range(len(answers.labels))]
-    image = widgets.Dropdown(options=choices, description="image", **wide)
+    image = widgets.Dropdown(options=choices, description="image", **WIDE)
     card = widgets.HTML()
 
     def update(_change: object = None) -> None:
@@ -52,7 +72,7 @@ def temperature_slider(
     temperature.observe(update, "value")
     image.observe(update, "value")
     update()
-    return widgets.VBox([temperature, image, card])
+    return Controls([temperature, image, card])
 
 
 def in_words(draw: Callable[[], str]) -> str:

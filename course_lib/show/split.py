@@ -8,7 +8,7 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.losses.hypersphere import hypersphere_split
-from course_lib.show.slider import in_words
+from course_lib.show.slider import WIDE, Controls, in_words
 from course_lib.show.style import BLACK, BLUE, GREY, PURPLE, VERMILION
 from course_lib.show.web import WebChart, Words, told, web_chart
 
@@ -32,12 +32,11 @@ def split_slider(teacher_radius: float = 2.0, teacher_angle: float = 30.0) -> wi
         CourseError: a number is outside its range.
     """
     _check(teacher_radius, teacher_angle)
-    wide = {"style": {"description_width": "9em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
     radius = widgets.FloatSlider(
-        value=_START[0], min=0, max=LARGEST, step=0.05, description="student's radius", **wide
+        value=_START[0], min=0, max=LARGEST, step=0.05, description="student's radius", **WIDE
     )
     angle = widgets.IntSlider(
-        value=_START[1], min=-180, max=180, step=5, description="student's angle (°)", **wide
+        value=_START[1], min=-180, max=180, step=5, description="student's angle (°)", **WIDE
     )
     card = widgets.HTML()
 
@@ -47,7 +46,7 @@ def split_slider(teacher_radius: float = 2.0, teacher_angle: float = 30.0) -> wi
     radius.observe(update, "value")
     angle.observe(update, "value")
     update()
-    return widgets.VBox([radius, angle, card])
+    return Controls([radius, angle, card])
 
 
 def parts_of(

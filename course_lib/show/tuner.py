@@ -11,14 +11,13 @@ import torch
 
 from course_lib.errors import CourseError
 from course_lib.progress import Stopped
-from course_lib.show.slider import card_html, in_words
+from course_lib.show.slider import WIDE, Controls, card_html, in_words
 from course_lib.show.softened import answers_of
 from course_lib.show.tuner_views import Trained, loss_parts, mix_html, runs_png
 from course_lib.tuning import HARD, METHODS, Setting, Task
 
 _IMAGES = 10
 _KEPT_RUNS = 8
-_WIDE = {"style": {"description_width": "9em"}, "layout": widgets.Layout(width="min(100%, 34em)")}
 
 
 @dataclass
@@ -72,7 +71,7 @@ class Panel:
 
     def _build(self) -> None:
         self.method = widgets.Dropdown(
-            options=list(METHODS), value="soft targets", description="method", **_WIDE
+            options=list(METHODS), value="soft targets", description="method", **WIDE
         )
         self.temperature = widgets.FloatLogSlider(
             value=4.0,
@@ -82,21 +81,21 @@ class Panel:
             step=0.125,
             description="temperature T",
             readout_format=".2f",
-            **_WIDE,
+            **WIDE,
         )
         self.lam = widgets.FloatLogSlider(
-            value=0.9, base=10, min=-2, max=0, step=0.002, description="λ", readout_format=".3g", **_WIDE
+            value=0.9, base=10, min=-2, max=0, step=0.002, description="λ", readout_format=".3g", **WIDE
         )
         sizes = sorted(
             {self.task.labels, *(n for n in (50, 100, 200, 500, 1200) if n <= len(self.task.dataset.train))}
         )
-        self.size = widgets.Dropdown(options=sizes, value=self.task.labels, description="labels", **_WIDE)
+        self.size = widgets.Dropdown(options=sizes, value=self.task.labels, description="labels", **WIDE)
         choices = [(self.answers.name(index), index) for index in range(_IMAGES)]
-        self.image = widgets.Dropdown(options=choices, description="training image", **_WIDE)
+        self.image = widgets.Dropdown(options=choices, description="training image", **WIDE)
         self.train = widgets.Button(description="train now", button_style="primary", icon="play")
         self.cancel = widgets.Button(description="cancel", disabled=True)
         self.clear = widgets.Button(description="clear runs")
-        self.bar = widgets.IntProgress(description="steps", max=self.task.recipe.steps, **_WIDE)
+        self.bar = widgets.IntProgress(description="steps", max=self.task.recipe.steps, **WIDE)
         self.card, self.mix, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.plot = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
         self.controls = {
@@ -106,7 +105,7 @@ class Panel:
             "size": self.size,
             "image": self.image,
         }
-        self.widget = widgets.VBox(
+        self.widget = Controls(
             [
                 *self.controls.values(),
                 self.card,

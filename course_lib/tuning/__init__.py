@@ -8,7 +8,15 @@ from course_lib.tuning.grid import LAMS, TEMPERATURES, Exam, Grid, GridRecord, e
 from course_lib.tuning.settings import DEFAULT, HARD, METHODS, Method, Setting, Task, objective, prepare
 
 # These need Optuna, which the library alone does without.
-_IN_SEARCH = ("SEARCHED", "best_setting", "open_study", "run_search", "setting_of", "students_trained")
+_IN_SEARCH = (
+    "SEARCHED",
+    "best_setting",
+    "open_study",
+    "run_search",
+    "setting_of",
+    "students_trained",
+    "trials_done",
+)
 
 __all__ = [
     "DEFAULT",
@@ -32,6 +40,7 @@ __all__ = [
     "setting_of",
     "students_trained",
     "train_grid",
+    "trials_done",
 ]
 
 

@@ -150,6 +150,8 @@ def _database(url: str, heartbeat: int) -> optuna.storages.RDBStorage:
             # Of processes that make the tables at the same time all but one fail, and find them the next time.
             if not isinstance(error, DBAPIError) or attempt == _OPENINGS:
                 reason = str(error).splitlines()[0]
+                if isinstance(error, ImportError) and isinstance(error.__cause__, ModuleNotFoundError):
+                    reason = f"the package {error.__cause__.name} for such a database is not installed"
                 raise CourseError(
                     f"storage must be a file or the URL of a database, got {url} ({reason})"
                 ) from error
@@ -187,6 +189,11 @@ def best_setting(study: optuna.Study) -> Setting:
     if not study.get_trials(deepcopy=False, states=[TrialState.COMPLETE]):
         raise CourseError("study must have a complete trial, got none")
     return setting_of(study.best_trial)
+
+
+def trials_done(study: optuna.Study) -> int:
+    """How many settings were tried to their end or pruned; a study holds given-up trials of several processes, too."""
+    return len(study.get_trials(deepcopy=False, states=[TrialState.COMPLETE, TrialState.PRUNED]))
 
 
 def students_trained(study: optuna.Study) -> int:

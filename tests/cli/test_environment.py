@@ -79,6 +79,13 @@ def test_a_kernel_of_another_python_fails(monkeypatch, tmp_path):
     assert str(spec) in found.found
 
 
+def test_a_lab_that_does_not_find_the_extension_for_widgets_fails(monkeypatch, tmp_path):
+    monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [str(tmp_path)])
+    found = item("widgets in JupyterLab")
+    assert not found.ok
+    assert "jupyterlab_widgets" in found.mend
+
+
 def test_a_full_disk_fails(monkeypatch):
     monkeypatch.setattr(environment, "NEEDED_SPACE", float("inf"))
     assert not item("disk").ok

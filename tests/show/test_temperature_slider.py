@@ -54,6 +54,13 @@ def test_choices_are_named_once_each_and_class_names_escaped():
     assert "true class: &lt;one&gt;" in widget.children[2].value
 
 
+def test_where_widgets_cannot_be_shown_words_say_what_to_do():
+    bundle = show.temperature_slider(**given())._repr_mimebundle_()
+    assert "application/vnd.jupyter.widget-view+json" in bundle
+    assert "running kernel" in bundle["text/plain"]
+    assert "course check" in bundle["text/plain"]
+
+
 def test_slider_is_logarithmic_over_the_promised_range():
     slide = show.temperature_slider(**given()).children[0]
     assert slide.base**slide.min == 0.25

@@ -23,6 +23,7 @@ from course_lib.tuning import (
     run_search,
     setting_of,
     students_trained,
+    trials_done,
 )
 from course_lib.tuning.slots import Slots
 
@@ -164,6 +165,21 @@ def test_a_storage_whose_tables_another_process_makes_is_opened_again(monkeypatc
     monkeypatch.setattr(optuna.storages.RDBStorage, "__init__", beaten)
     assert open_study("sqlite://").trials == []
     assert len(calls) == 3
+
+
+def test_a_database_whose_driver_is_missing_is_named_with_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    monkeypatch.setitem(sys.modules, "psycopg2", None)
+    with pytest.raises(CourseError, match=r"the package psycopg2? for such a database is not installed"):
+        open_study("postgresql://user@localhost/base")
+
+
+def test_only_what_was_tried_counts_as_done():
+    study = searched(trials=3)
+    study.enqueue_trial({})
+    study.tell(study.ask(), state=TrialState.FAIL)
+    study.enqueue_trial({})
+    assert (len(study.trials), trials_done(study)) == (5, 3)
 
 
 def test_a_later_call_goes_on_with_the_study_in_its_file(tmp_path):
