@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,16 @@ def machine() -> dict[str, Any]:
         answer = _said([query, "--query-gpu=name", "--format=csv,noheader"])
         found["gpus"] = [] if answer is None else answer.splitlines()
     return found
+
+
+def peak_memory() -> int | None:
+    """The most resident memory that this process has had so far, in bytes; None where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def commit() -> str | None:

@@ -17,7 +17,7 @@ from course_lib.files import save_atomically
 from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
 from course_lib.measure import accuracy, agreement, expected_calibration_error
 from course_lib.models import alexnet
-from course_lib.provenance import provenance
+from course_lib.provenance import peak_memory, provenance
 from course_lib.training import (
     Checkpoints,
     LiveTeacher,
@@ -326,7 +326,7 @@ def _report(plan, dataset: Dataset, big: nn.Module, taught: Run | None, runs, en
         data=dataset.title,
         teacher=_examined(teacher_run, dataset, of_teacher, fabric),
         students=students,
-        provenance=provenance() | {"device": _device(fabric), "processes": fabric.world_size},
+        provenance=provenance() | _costs(fabric),
     )
 
 
@@ -355,5 +355,12 @@ def _thinned(values, points: int = 50) -> list[float]:
     return [float(f"{float(each.mean()):.5g}") for each in stretches]
 
 
-def _device(fabric: Fabric) -> str:
-    return torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type
+def _costs(fabric: Fabric) -> dict[str, str | int | None]:
+    """What the distillation ran on, and the first process's memory; of a training that was gone on, its last part."""
+    on_card = fabric.device.type == "cuda"
+    found = {
+        "device": torch.cuda.get_device_name(fabric.device) if on_card else fabric.device.type,
+        "processes": fabric.world_size,
+        "peak_memory_bytes": peak_memory(),
+    }
+    return found | ({"peak_device_memory_bytes": torch.cuda.max_memory_allocated()} if on_card else {})

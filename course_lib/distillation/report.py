@@ -48,7 +48,7 @@ class Report:
         data: title of the data set.
         teacher: the teacher.
         students: by method, "student" and perhaps "baseline", one for each seed.
-        provenance: date, commit, versions, machine, device and number of processes.
+        provenance: date, commit, versions, machine, device, number of processes and peak memory in bytes.
     """
 
     plan: Mapping[str, Any]

@@ -49,7 +49,8 @@ def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
     for name, notebook in read.items():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = without_links(cell.source, absent)
+                # In the course's folder the pages lie in book/, on the website at the top.
+                cell.source = without_links(cell.source, absent).replace("](../book/", "](../")
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     for page in folder.glob("*.md"):
         page.write_text(without_links(page.read_text(encoding="utf-8"), absent), encoding="utf-8")

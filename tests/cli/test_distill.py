@@ -131,6 +131,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path):
     assert course(*settings, "-o", str(tmp_path / "one")).exit_code == 0
     two, one = students(tmp_path / "two")[0], students(tmp_path / "one")[0]
     assert two["provenance"]["processes"] == 2
+    assert two["provenance"]["peak_memory_bytes"] > 1e8
     for name, values in one["students"]["student"][0]["losses"].items():
         assert two["students"]["student"][0]["losses"][name] == pytest.approx(values, rel=1e-2)
     assert two["students"]["student"][0]["test_accuracy"] == pytest.approx(

@@ -18,14 +18,16 @@ def website_page():
 
 @pytest.fixture
 def draw_chart(chromium, website_page):
-    """draw_chart(chart, version=None): a page with the chart in it, by the newest Vega-Lite or an older one.
+    """draw_chart(chart, version=None, *, viewport, width): a page with the chart, by the newest or an older Vega-Lite.
+
+    ``viewport`` is the window's width in pixels; ``width`` that of the chart, its own if None.
 
     At the end of the test nothing may have been asked of any host, and nothing gone wrong.
     """
     contexts, wrong = [], []
 
-    def begin(chart, version=None):
-        contexts.append(chromium.new_context(viewport={"width": 800, "height": 900}))
+    def begin(chart, version=None, *, viewport=800, width=None):
+        contexts.append(chromium.new_context(viewport={"width": viewport, "height": 900}))
         page = contexts[-1].new_page()
         page.route("**/*", lambda route: (wrong.append(route.request.url), route.abort()))
         page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
@@ -34,7 +36,7 @@ def draw_chart(chromium, website_page):
         page.evaluate("code => (0, eval)(code)", bundle(version))
         page.evaluate(
             "async (spec) => { window.view = (await vegaEmbed('#chart', spec, {renderer: 'svg'})).view; }",
-            chart.spec,
+            chart.spec | ({} if width is None else {"width": width}),
         )
         return page
 

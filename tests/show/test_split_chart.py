@@ -1,12 +1,10 @@
 """Both pictures of the split: the parts are those of plain geometry, in Python and computed by the page itself."""
 
-import functools
 import json
 import math
 import re
 
 import pytest
-import vl_convert
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -92,36 +90,10 @@ def test_notebook_output_carries_the_chart_and_nothing_else():
     assert "radius part" in data["text/plain"]
 
 
-@functools.cache
-def bundle(version):
-    return f"(() => {{{vl_convert.javascript_bundle(vl_version=version)}}})();"
-
-
 @pytest.fixture
-def draw(chromium, website_page):
-    """draw(version=None): the chart in a page as wide as a phone, by the newest Vega-Lite or an older one."""
-    contexts, wrong = [], []
-
-    def begin(version=None):
-        contexts.append(chromium.new_context(viewport={"width": PHONE, "height": 800}))
-        page = contexts[-1].new_page()
-        page.route("**/*", lambda route: (wrong.append(route.request.url), route.abort()))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.set_content(website_page)
-        page.evaluate("code => (0, eval)(code)", bundle(version))
-        page.evaluate(
-            """async (spec) => {
-                window.view = (await vegaEmbed("#chart", spec, {renderer: "svg"})).view;
-            }""",
-            split_chart().spec,
-        )
-        return page
-
-    yield begin
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def draw(draw_chart):
+    """draw(version=None): the chart in a page as wide as a phone."""
+    return lambda version=None: draw_chart(split_chart(), version, viewport=PHONE)
 
 
 # Version 5 is what JupyterLab draws with, the newest what the website has.

@@ -1,12 +1,10 @@
 """The website's slider in a real browser, every host blocked: the page computes softmax(z/T) as PyTorch does."""
 
-import functools
 import json
 import re
 
 import pytest
 import torch
-import vl_convert
 from IPython.core.formatters import DisplayFormatter
 from IPython.core.interactiveshell import InteractiveShell
 
@@ -25,37 +23,10 @@ def chart():
     return show.temperature_chart(LOGITS, IMAGES, CLASSES, LABELS)
 
 
-@functools.cache
-def bundle(version):
-    return f"(() => {{{vl_convert.javascript_bundle(vl_version=version)}}})();"
-
-
 @pytest.fixture
-def draw(chromium, chart, website_page):
-    """draw(version=None): the chart in a page as wide as a phone, by the newest Vega-Lite or an older one."""
-    contexts, wrong = [], []
-
-    def begin(version=None):
-        contexts.append(chromium.new_context(viewport={"width": PHONE, "height": 700}))
-        page = contexts[-1].new_page()
-        page.route("**/*", lambda route: (wrong.append(route.request.url), route.abort()))
-        page.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.set_content(website_page)
-        page.evaluate("code => (0, eval)(code)", bundle(version))
-        page.evaluate(
-            """async (spec) => {
-                const result = await vegaEmbed("#chart", {...spec, width: 220}, {renderer: "svg"});
-                window.view = result.view;
-            }""",
-            chart.spec,
-        )
-        return page
-
-    yield begin
-    for context in contexts:
-        context.close()
-    assert wrong == []
+def draw(draw_chart, chart):
+    """draw(version=None): the chart in a page as wide as a phone."""
+    return lambda version=None: draw_chart(chart, version, viewport=PHONE, width=220)
 
 
 # Version 5 is what JupyterLab draws with, the newest what the website has.
