@@ -134,6 +134,13 @@ def needs_no_other_host(notebook):
     return not re.search(r"!\[[^\]]*\]\(\s*(https?:)?//|\bsrc\s*=\s*\\?[\"'](https?:)?//", rendered(notebook))
 
 
+def has_links_that_lead_somewhere(notebook):
+    """Files that the text links to are in the course."""
+    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    targets = [target for text in texts for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", text)]
+    return all((FOLDER / target).exists() for target in targets if not re.match(r"\w+:", target))
+
+
 def names_no_folder_of_its_author(notebook):
     """No absolute path."""
     return not re.search(
@@ -168,6 +175,7 @@ RULES = [
     describes_its_figures,
     shows_its_figures,
     needs_no_other_host,
+    has_links_that_lead_somewhere,
     names_no_folder_of_its_author,
     keeps_no_trace_of_the_run,
     is_valid,
@@ -266,6 +274,8 @@ BROKEN = [
     (shows_its_figures, lambda notebook: notebook.cells[5].update(outputs=[])),
     (needs_no_other_host, text("![a figure](https://example.org/a.png)")),
     (needs_no_other_host, code("1", data(text_html='<script src="https://example.org/a.js">'))),
+    (has_links_that_lead_somewhere, text("See [there](../nowhere.md#part).")),
+    (has_links_that_lead_somewhere, text("See [this](02_soft_targets.ipynb) and [that](99_none.ipynb).")),
     (names_no_folder_of_its_author, code("1", data(text_plain="saved in /home/me/x"))),
     (keeps_no_trace_of_the_run, lambda notebook: notebook.metadata.update(widgets={})),
     (keeps_no_trace_of_the_run, lambda notebook: notebook.cells[1].metadata.update(execution={})),
