@@ -30,8 +30,10 @@ def check_shares(batch_size: int, fabric: Fabric) -> None:
 
 def average_gradients(parameters: Iterable[Tensor], fabric: Fabric) -> None:
     """The mean over processes, in one message; for losses with second derivatives, which go round Fabric's wrapper."""
+    if fabric.world_size == 1:
+        return
     gradients = [each.grad for each in parameters if each.grad is not None]
-    if fabric.world_size == 1 or not gradients:
+    if not gradients:
         return
     together = fabric.all_reduce(torch.cat([each.flatten() for each in gradients]), reduce_op="mean")
     for gradient, part in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
