@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -88,6 +88,8 @@ def compare(
     # Differences of rounding alone, such as 0.1 + 0.2 against 0.3, have no spread and would "beat" without a doubt.
     gaps[np.isclose(first, second, rtol=1e-12, atol=0)] = 0
     gap = interval(gaps, confidence=confidence)
+    if abs(gap.mean) < 1e-12 * np.abs(gaps).max():  # gaps that cancel, but for rounding
+        gap = replace(gap, mean=0.0)
     better, worse = (gap.low > 0, gap.high < 0) if higher_is_better else (gap.high < 0, gap.low > 0)
     verdict = "BEATS" if better else "WORSE" if worse else "NO DIFFERENCE"
     return Comparison(gap.mean, gap.low, gap.high, verdict, len(first))
