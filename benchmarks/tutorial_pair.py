@@ -2,8 +2,8 @@
 
 First the tutorial as its text describes it, with several seeds. Then the same student for the wall-clock time of the
 tutorial's loop, in which the teacher answers at every step: here its answers are kept, so that most of that time is
-left for training. Hard labels get the same time. Takes about three hours on two cores, goes on where it was stopped, and
-writes ``data/results/tutorial_pair_cpu.json``.
+left for training. Hard labels get the same time. Takes about three hours on two cores, goes on where it was stopped,
+and writes ``data/results/tutorial_pair_cpu.json``.
 """
 
 import argparse
