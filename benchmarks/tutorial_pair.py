@@ -27,7 +27,7 @@ from benchmarks.teacher_cache import (
 )
 from benchmarks.timing import take_turns, timed
 from course_lib.data import Dataset, Views, load
-from course_lib.files import save_atomically
+from course_lib.files import save_atomically, write_atomically
 from course_lib.measure import accuracy, compare
 from course_lib.provenance import provenance
 from course_lib.training import (
@@ -101,11 +101,12 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
 
     def kept(self, name: str, make: Callable[[], dict]) -> dict:
-        """What was made earlier under the name, else made now."""
+        """What was made earlier under the name, else made now; other settings want another folder."""
         path = self.folder / f"{name}.json"
         if not path.exists():
             made = make()
-            path.write_text(json.dumps(made, indent=1), encoding="utf-8")
+            content = json.dumps(made, indent=1).encode()
+            write_atomically(path, lambda file: file.write(content))
             print(name, made, flush=True)
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -170,7 +171,7 @@ class Study:
     def _time(self) -> dict[str, float]:
         """The median over rounds in which all take turns, on a part of the images."""
         some = self.data.train.take(torch.arange(TIMED_IMAGES))
-        recipe = Recipe(steps=TIMED_IMAGES // BATCH, batch_size=BATCH, lr=1e-3)
+        recipe = Recipe(steps=TIMED_IMAGES // BATCH, batch_size=BATCH, lr=LR)
         loader = usual_loader(some, augment=False)
         answers = HalfPrecision(teacher_network().to(memory_format=torch.channels_last))
         known = {views: cache_teacher(answers, some, views=views) for views in (FLIPS, SHIFTS)}

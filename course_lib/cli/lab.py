@@ -24,6 +24,8 @@ def lab(
     for item in lab_checks():
         if not item.ok:
             raise CourseError(f"JupyterLab cannot run the notebooks: {item.name}: {item.found}. {item.mend}")
+    from course_lib.runner.kernel import SPIN_COUNT  # needs the packages just checked
+
     # What looks like an option came without a notebook.
     options = [notebook, *context.args] if notebook.startswith("-") else context.args
     wanted = START if notebook.startswith("-") else notebook
@@ -32,7 +34,7 @@ def lab(
     os.chdir(folder)
     environment = os.environ | {
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one in the user's home folder
-        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", "5000"),  # as in course_lib.runner.kernel
+        "GOMP_SPINCOUNT": os.environ.get("GOMP_SPINCOUNT", SPIN_COUNT),
     }
     sys.stdout.flush()
     # Not as a file to open: that is lost with --no-browser, and where the address is typed in.

@@ -14,6 +14,9 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_core.utils import run_sync
 from traitlets import Dict
 
+# OpenMP's threads wait for each other spinning. On a busy machine the one that is waited for may not be running at all,
+# and small networks then train ten times slower: spin briefly, then sleep.
+SPIN_COUNT = "5000"
 MEMORY_METHOD = "resident memory of each kernel and its child processes, sampled every 0.1 s"
 
 
@@ -33,9 +36,7 @@ def kernel_manager(threads: int | None = None) -> AsyncKernelManager:
         "COURSE_PROGRESS": "0",  # bars are for live notebooks: nobody sees them here, and outputs are stored
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",
-        # OpenMP's threads wait for each other spinning. On a busy machine the one that is waited for may not be
-        # running at all, and small networks then train ten times slower: spin briefly, then sleep.
-        "GOMP_SPINCOUNT": "5000",
+        "GOMP_SPINCOUNT": SPIN_COUNT,
     }
     if threads is not None:
         environment |= dict.fromkeys(
