@@ -96,6 +96,8 @@ def wait_for(address, process, log):
 def test_the_slider_moves_the_picture_and_the_button_trains(lab, chromium):
     page = chromium.new_page(viewport={"width": 1300, "height": 1900})
     try:
+        # JupyterLab may ask whether to fetch news; wherever the question appears it is answered.
+        page.add_locator_handler(page.get_by_role("button", name="No", exact=True), lambda no: no.click())
         page.goto(lab, timeout=PATIENCE)
         page.wait_for_selector(".jp-Notebook", timeout=PATIENCE)
         status = page.locator("#jp-main-statusbar")
@@ -105,7 +107,6 @@ def test_the_slider_moves_the_picture_and_the_button_trains(lab, chromium):
         page.locator(".jp-Notebook .jp-Cell").first.click()
         page.get_by_role("menuitem", name=re.compile("^Run$")).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        page.get_by_role("button", name="No", exact=True).click()  # to news about Jupyter
         train = page.get_by_role("button", name="train now")
         train.wait_for(timeout=PATIENCE)
         assert "Idle" in status.inner_text() or "Busy" in status.inner_text()
