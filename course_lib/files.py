@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import torch
 
+PART = ".part-"  # how the names of files begin that are being written
+
 
 def save_atomically(path: Path, content: object) -> None:
     """``torch.save`` beside the place and then rename: a reader sees the whole file or none."""
@@ -17,7 +19,7 @@ def save_atomically(path: Path, content: object) -> None:
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Let ``write`` fill a file beside the place, then rename it: a reader sees the whole file or none."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)

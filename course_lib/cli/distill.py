@@ -181,7 +181,8 @@ def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
 
     if log is Logs.csv:
         # A training that goes on writes into a folder beside: its loggers do not read what an earlier one wrote.
-        return lambda name: [loggers.CSVLogger(folder, name=name)]
+        # Each entry goes to the disk at once: losses are logged now and then only, and a kill should lose none.
+        return lambda name: [loggers.CSVLogger(folder, name=name, flush_logs_every_n_steps=1)]
     try:
         loggers.TensorBoardLogger(folder)
     except ModuleNotFoundError as error:

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import __version__
 from course_lib.errors import CourseError
-from course_lib.files import write_atomically
+from course_lib.files import PART, write_atomically
 from course_lib.training.cache import network_hash
 from course_lib.training.feed import Feed
 from course_lib.training.objective import Objective, PerStudent, Term
@@ -105,9 +105,8 @@ class Keeper:
     def restore(self, **more: Stateful | None) -> tuple[int, float, Tensor | None]:
         """Put the newest checkpoint's state in place: steps done, seconds spent, and the record until then."""
         if self._fabric.is_global_zero:
-            for part in Path(self._checkpoints.folder).glob(
-                "*.part"
-            ):  # of a process that was killed while it wrote
+            # Left by a process that was killed while it wrote.
+            for part in Path(self._checkpoints.folder).glob(f"{PART}*"):
                 part.unlink(missing_ok=True)
         kept = self._newest()
         if kept is None:
@@ -174,8 +173,9 @@ class Keeper:
         for name, now in self._identity.items():
             then = identity.get(name, "none")
             if then != now:
+                before, after = _where_they_differ(then, now)
                 raise CourseError(
-                    f"{path} belongs to a training with another {name}: {_short(then)}, now {_short(now)}; "
+                    f"{path} belongs to a training with another {name}: {before}, now {after}; "
                     "name another folder, or delete this one to begin anew"
                 )
 
@@ -216,7 +216,7 @@ def identity(
     feed: Feed,
     recipe: Recipe,
     seeds: Iterable[int],
-    weights: Mapping[str, Tensor],
+    network: nn.Module,
     watch: Watch | None,
     fabric: Fabric,
 ) -> dict[str, str]:
@@ -233,13 +233,19 @@ def identity(
         "recipe": repr(recipe),
         "seed": ", ".join(map(str, seeds)),
         "objective": "; ".join(map(_words, objective.terms)),
-        "network": ", ".join(f"{name} {tuple(value.shape)}" for name, value in weights.items()),
+        "network": _one_line(network),
         "set of examples": f"{len(examples)}, {_digest(*contents)}",
         "set of views": str(feed.views),
         "teacher": ", ".join(asked if feed.live is None else [f"live {network_hash(feed.live)[:12]}"]),
         "watch": f"every {watch.every} steps" if watch else "none",
+        "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
     }
+
+
+def _one_line(network: nn.Module) -> str:
+    """All layers with their settings, also those without weights, such as dropout and its rate."""
+    return " ".join(repr(network).split())
 
 
 def _words(term: Term) -> str:
@@ -271,5 +277,14 @@ def _digest(*tensors: Tensor) -> str:
     return whole.hexdigest()[:12]
 
 
-def _short(text: str, limit: int = 120) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+def _where_they_differ(then: str, now: str, limit: int = 120) -> tuple[str, str]:
+    """Both, cut to what a person can read, so that the difference is seen."""
+    pairs = enumerate(zip(then, now, strict=False))
+    first = next((place for place, (a, b) in pairs if a != b), min(len(then), len(now)))
+    start = max(0, first - limit // 3) if max(len(then), len(now)) > limit else 0
+
+    def part(text: str) -> str:
+        shown = text[start : start + limit]
+        return ("…" if start else "") + shown + ("…" if start + limit < len(text) else "")
+
+    return part(then), part(now)

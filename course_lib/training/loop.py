@@ -19,7 +19,7 @@ from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identit
 from course_lib.training.feed import Feed, Teacher, pool
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
-from course_lib.training.processes import average_gradients, check_shares, share
+from course_lib.training.processes import average_gradients, check_shares, seed_of_process, share
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
 from course_lib.training.runs import Run, Runs
@@ -92,7 +92,7 @@ def fit(
         network.train()
         model.train()
         if fabric.global_rank:  # other dropout than the first process's
-            torch.manual_seed(seed + fabric.global_rank * 2**32)
+            torch.manual_seed(seed_of_process(seed, fabric.global_rank))
         epochs = batch_order(len(examples), recipe.batch_size, seed, len(views) if views else 1)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
         loggers = fabric.loggers if loggers is None else loggers
@@ -100,7 +100,7 @@ def fit(
         keeper = None
         if checkpoints:
             weights = network.state_dict()
-            made = identity(objective, feed, recipe, (seed,), weights, watch, fabric)
+            made = identity(objective, feed, recipe, (seed,), network, watch, fabric)
             keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer}, fabric)
         passes, back = Forward(called, network, layers, differentiated), _backward(fabric, optimizer)
 
@@ -202,7 +202,7 @@ def fit_many(
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         keeper = None
         if checkpoints:
-            made = identity(objective, feed, recipe, seeds, parameters, None, fabric)
+            made = identity(objective, feed, recipe, seeds, skeleton, None, fabric)
             keeper = Keeper(
                 checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer}, fabric
             )
@@ -317,8 +317,8 @@ def _fabric_for(examples: Examples) -> Fabric:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draw from the seed inside, and leave the global random state as it was."""
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**63:
-        raise CourseError(f"seed must be a whole number from 0 to 2⁶³ − 1, got {seed!r}")
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+        raise CourseError(f"seed must be a whole number from 0 to 2³² − 1, got {seed!r}")
     with torch.random.fork_rng():
         torch.manual_seed(int(seed))
         yield

@@ -6,6 +6,7 @@ Fabric starts nothing here and needs nothing else than ``torchrun`` or SLURM; wi
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -18,6 +19,14 @@ from course_lib.training.cache import teacher_logits
 def share(draws: Tensor, fabric: Fabric) -> Tensor:
     """This process's part of a batch, (B,) → (B / processes,): equal parts, so that means of means are the mean."""
     return draws[fabric.global_rank :: fabric.world_size] if fabric.world_size > 1 else draws
+
+
+def seed_of_process(seed: int, rank: int) -> int:
+    """For random numbers that should differ between processes, such as dropout's.
+
+    32 bits that all depend on both numbers: PyTorch's generator on the CPU leaves out the upper half of larger seeds.
+    """
+    return int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
 
 
 def check_shares(batch_size: int, fabric: Fabric) -> None:

@@ -24,7 +24,9 @@ def decoded(monkeypatch):
 
 
 def caches(folder):
-    return sorted(path.name for path in folder.rglob("*") if path.suffix in (".pt", ".part"))
+    return sorted(
+        path.name for path in folder.rglob("*") if path.suffix == ".pt" or path.name.startswith(".part-")
+    )
 
 
 def pixels(dataset):

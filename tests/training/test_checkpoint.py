@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_fabric import Fabric
 from torch import nn
 
 from course_lib.data import load
@@ -158,7 +159,7 @@ def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bits(tmp_path)
     assert len(set(steps)) == 10, "every life must get further than the one before"
     killed, whole = (torch.load(tmp_path / f"{name}.pt") for name in ("killed", "whole"))
     assert all(torch.equal(value, killed[name]) for name, value in whole.items())
-    assert not list((tmp_path / "kept").glob("*.part")), "what a killed process left is cleared away"
+    assert not list((tmp_path / "kept").glob(".part-*")), "what a killed process left is cleared away"
 
 
 @pytest.fixture
@@ -216,7 +217,7 @@ def other_network():
     [
         ({"recipe": replace(RECIPE, lr=0.5)}, "another recipe: Recipe.*lr=0.01.* now Recipe.*lr=0.5"),
         ({"seed": 4}, "another seed: 0, now 4"),
-        ({"build": other_network}, "another network: linear1.weight"),
+        ({"build": other_network}, r"another network: .*out_features=16.* now .*out_features=17"),
         ({"objective": soft_targets()}, "another objective: hard: hard_label_loss"),
     ],
 )
@@ -233,6 +234,41 @@ def test_a_checkpoint_of_another_training_is_refused(change, words, finished, tr
             checkpoints=finished,
             progress=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        ({"rate": 0.1}, r"another network: .*Dropout\(p=0\.5.* now .*Dropout\(p=0\.1"),
+        ({"temperature": 3.0}, r"another objective: .*temperature=2\.0.* now .*temperature=3\.0"),
+        ({"precision": "bf16-mixed"}, "another precision: 32-true, now bf16-mixed"),
+    ],
+)
+def test_what_weights_do_not_show_is_noticed_and_shown(now, words, train, cache, tmp_path):
+    def start(rate=0.5, temperature=2.0, precision="32-true"):
+        return fit(
+            lambda: nn.Sequential(nn.Dropout(rate), small_mlp()),
+            soft_targets(temperature, 0.5),
+            train,
+            RECIPE,
+            teacher=cache,
+            fabric=Fabric(accelerator="cpu", devices=1, precision=precision),
+            checkpoints=Checkpoints(tmp_path),
+            progress=False,
+        )
+
+    start()
+    with pytest.raises(CourseError, match=words):
+        start(**now)
+
+
+def test_files_of_others_stay_where_they_are(train, tmp_path):
+    theirs, left = tmp_path / "film.part", tmp_path / ".part-left"
+    for path in (theirs, left):
+        path.write_bytes(b"half")
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path), progress=False)
+    assert theirs.exists()
+    assert not left.exists()
 
 
 def test_other_examples_and_another_teacher_are_noticed(train, cache, tmp_path):

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import distributed
 
+from course_lib.training.processes import seed_of_process
+
 sys.path.insert(0, str(Path(__file__).parent))
 import two_processes
 
@@ -30,6 +32,16 @@ def both(tmp_path_factory):
     )
     assert answer.returncode == 0, answer.stderr[-3000:]
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
+
+
+def test_each_process_draws_other_random_numbers():
+    draws = []
+    with torch.random.fork_rng():
+        for seed in (3, 4):
+            for rank in range(4):
+                torch.manual_seed(seed_of_process(seed, rank))
+                draws.append(tuple(torch.rand(4).tolist()))
+    assert len(set(draws)) == len(draws)
 
 
 @pytest.mark.parametrize("name", two_processes.OBJECTIVES)
