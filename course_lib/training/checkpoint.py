@@ -17,12 +17,14 @@ from course_lib.errors import CourseError
 from course_lib.files import PART, write_atomically
 from course_lib.training.cache import network_hash
 from course_lib.training.feed import Feed
+from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import of_all
 from course_lib.training.recipe import Recipe
 from course_lib.training.watch import Watch
 
 _MAGIC = b"course_lib checkpoint 2\n"
+_CONTENT = ("identity", "done", "seconds", "record", "parts", "random")
 _SAMPLE = 1024  # rows of images and of the teacher's answers by which they are told apart
 
 
@@ -147,7 +149,9 @@ class Keeper:
             raise CourseError(
                 f"cannot write the checkpoint {path}: {error.strerror or error}; {rest}"
             ) from error
-        for old in self._checkpoints.files()[self._checkpoints.keep :]:
+        # Those of later steps are damaged ones that were passed over: they do not count as kept.
+        older = [each for each in self._checkpoints.files() if each.name <= path.name]
+        for old in older[self._checkpoints.keep :]:
             old.unlink(missing_ok=True)
 
     def _all(self, more: Mapping[str, Stateful | None]) -> dict[str, Stateful]:
@@ -186,7 +190,10 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         CourseError: it is no checkpoint, or not whole.
     """
-    data = Path(path).read_bytes()
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise CourseError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
     if not data.startswith(_MAGIC):
         raise CourseError(f"{path} is not a checkpoint of course_lib; move it out of the folder")
     digest, payload = data[len(_MAGIC) : len(_MAGIC) + 64], data[len(_MAGIC) + 64 :]
@@ -196,10 +203,15 @@ def read(path: Path) -> dict[str, Any]:
             "one before with Checkpoints(..., fall_back=True)"
         )
     try:
-        return torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+        return {name: content[name] for name in _CONTENT}
     except pickle.UnpicklingError as error:
         raise CourseError(
             f"{path} holds something other than tensors and plain values, which might run code; delete it"
+        ) from error
+    except Exception as error:  # whatever is thrown by what a stranger wrote
+        raise CourseError(
+            f"{path} holds no training ({type(error).__name__}: {error}); move it out of the folder"
         ) from error
 
 
@@ -236,7 +248,7 @@ def identity(
         "network": _one_line(network),
         "set of examples": f"{len(examples)}, {_digest(*contents)}",
         "set of views": str(feed.views),
-        "teacher": ", ".join(asked if feed.live is None else [f"live {network_hash(feed.live)[:12]}"]),
+        "teacher": ", ".join(asked if feed.live is None else _live(feed.live)),
         "watch": f"every {watch.every} steps" if watch else "none",
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
@@ -246,6 +258,16 @@ def identity(
 def _one_line(network: nn.Module) -> str:
     """All layers with their settings, also those without weights, such as dropout and its rate."""
     return " ".join(repr(network).split())
+
+
+def _live(teacher: LiveTeacher) -> list[str]:
+    """The network, and S where gradients are asked for: a tensor, or a function that makes it."""
+    asked, matrix = [f"live {network_hash(teacher.network)[:12]}"], teacher.soft_matrix
+    if isinstance(matrix, Tensor):
+        asked.append(f"soft_matrix {_digest(matrix)}")
+    elif matrix is not None:
+        asked.append(f"soft_matrix by {getattr(matrix, '__qualname__', type(matrix).__qualname__)}")
+    return asked
 
 
 def _words(term: Term) -> str:

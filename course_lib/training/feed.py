@@ -69,9 +69,9 @@ class Feed:
         return self._answers | ({} if self._matrices is None else {SOFT_MATRIX: self._matrices})
 
     @property
-    def live(self) -> nn.Module | None:
-        """The network that is asked at every step."""
-        return self._live and self._live.network
+    def live(self) -> LiveTeacher | None:
+        """The teacher that is asked at every step."""
+        return self._live
 
     def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
         """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""

@@ -1,5 +1,7 @@
 """A training that is killed and begun again ends as if nothing had happened, and takes no checkpoint but its own."""
 
+import hashlib
+import io
 import os
 import subprocess
 import sys
@@ -15,9 +17,11 @@ from torch import nn
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.losses import gradient_matching_loss, logit_loss
+from course_lib.matrices import cross_entropy_matrix
 from course_lib.models import cnn_teacher, mlp, small_mlp
 from course_lib.training import (
     Checkpoints,
+    LiveTeacher,
     Objective,
     PerStudent,
     Recipe,
@@ -260,6 +264,52 @@ def test_what_weights_do_not_show_is_noticed_and_shown(now, words, train, cache,
     start()
     with pytest.raises(CourseError, match=words):
         start(**now)
+
+
+def test_a_live_teachers_other_soft_matrix_is_noticed(train, tmp_path):
+    torch.manual_seed(0)
+    network = cnn_teacher()
+
+    def start(matrix):
+        return fit(
+            small_mlp,
+            gradient_matching(0.1),
+            train,
+            RECIPE,
+            teacher=LiveTeacher(network, matrix),
+            checkpoints=Checkpoints(tmp_path),
+            progress=False,
+        )
+
+    start(cross_entropy_matrix)
+    with pytest.raises(
+        CourseError, match=r"another teacher: live .* soft_matrix by cross_entropy_matrix, now live"
+    ):
+        start(torch.eye(10)[:, :1])
+
+
+def test_what_is_whole_but_no_training_is_refused(finished, train):
+    newest = finished.files()[0]
+    buffer = io.BytesIO()
+    torch.save({"weights": torch.zeros(3)}, buffer)
+    payload = buffer.getvalue()
+    newest.write_bytes(module._MAGIC + hashlib.sha256(payload).hexdigest().encode() + payload)
+    with pytest.raises(CourseError, match=f"{newest.name} holds no training"):
+        module.read(newest)
+    fallen = replace(finished, fall_back=True)
+    whole = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
+    run = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=fallen, progress=False)
+    assert all(torch.equal(v, run.model.state_dict()[k]) for k, v in whole.model.state_dict().items())
+
+
+def test_damaged_files_of_later_steps_do_not_push_out_whole_ones(train, tmp_path):
+    places = Checkpoints(tmp_path, every=30, keep=2, fall_back=True)
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    places.files()[0].unlink()
+    for step in (90, 120):
+        (tmp_path / f"step-{step:010}.ckpt").write_bytes(b"damaged")
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    assert {f"step-{step:010}.ckpt" for step in (30, 60)} <= {path.name for path in places.files()}
 
 
 def test_files_of_others_stay_where_they_are(train, tmp_path):
