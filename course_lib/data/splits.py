@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -52,6 +53,6 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
 
 
 def check_seed(seed: int) -> None:
-    """Refuse what scikit-learn and PyTorch would not both take."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed < 2**32:
+    """Refuse what scikit-learn and PyTorch would not both take, or take for another seed."""
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**32:
         raise CourseError(f"seed must be an integer from 0 to 2**32 - 1, got {seed!r}")

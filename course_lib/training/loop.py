@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from itertools import chain
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger
@@ -13,6 +12,7 @@ from torch.func import stack_module_state
 from torch.optim import Optimizer
 
 from course_lib.data import Examples, Views
+from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError
 from course_lib.progress import Progress
 from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
@@ -317,8 +317,7 @@ def _fabric_for(examples: Examples) -> Fabric:
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Draw from the seed inside, and leave the global random state as it was."""
-    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**32:
-        raise CourseError(f"seed must be a whole number from 0 to 2³² − 1, got {seed!r}")
+    check_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(int(seed))
         yield

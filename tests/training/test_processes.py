@@ -44,6 +44,14 @@ def test_each_process_draws_other_random_numbers():
     assert len(set(draws)) == len(draws)
 
 
+def test_random_numbers_differ_between_the_processes_of_a_training(both):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed_of_process(0, 1))
+        of_second = torch.rand(two_processes.RECIPE.steps)
+    assert both[1]["draw"] == float(of_second[-1]), "the second process draws from its own seed"
+    assert both[0]["draw"] != both[1]["draw"]
+
+
 @pytest.mark.parametrize("name", two_processes.OBJECTIVES)
 def test_two_processes_take_the_steps_of_one(both, name):
     alone = two_processes.trained(name)

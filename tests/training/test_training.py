@@ -289,7 +289,7 @@ class Broken(nn.Module):
             lambda t: fit(small_mlp, soft_targets(), t, SHORT, teacher=Broken()),
             "network must return finite logits",
         ),
-        (lambda t: fit(small_mlp, hard_labels(), t, SHORT, seed=-1), "seed must be a whole number"),
+        (lambda t: fit(small_mlp, hard_labels(), t, SHORT, seed=-1), "seed must be an integer from 0"),
         (lambda t: fit(nn.Identity, hard_labels(), t, SHORT), "network with weights to learn, got Identity"),
         (lambda t: fit_many(small_mlp, hard_labels(), t, SHORT, seeds=[]), "seeds must hold one integer"),
         (

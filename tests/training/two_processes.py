@@ -55,6 +55,19 @@ def trained(name, fabric=None, **settings):
     )
 
 
+class Drawing(torch.nn.Module):
+    """Keeps a random number of its last training step, as dropout would draw it."""
+
+    def __init__(self):
+        super().__init__()
+        self.network, self.drawn = small_mlp(), None
+
+    def forward(self, inputs):
+        if self.training:
+            self.drawn = torch.rand(()).item()
+        return self.network(inputs)
+
+
 def main(folder):
     torch.set_num_threads(1)
     fabric = Fabric(accelerator="cpu", devices=2, strategy="ddp")
@@ -82,6 +95,7 @@ def main(folder):
     again = fit(dropping, hard_labels(), train(), RECIPE, checkpoints=checkpoints, **settings)
     found["whole"], found["again"] = whole.model.state_dict(), again.model.state_dict()
     found["files"] = [path.name for path in checkpoints.files()]
+    found["draw"] = fit(Drawing, hard_labels(), train(), RECIPE, fabric=fabric).model.drawn
     try:
         fit(small_mlp, hard_labels(), train(), Recipe(steps=1, batch_size=15), fabric=fabric)
     except CourseError as error:
