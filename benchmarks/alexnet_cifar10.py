@@ -15,12 +15,14 @@ from lightning_fabric import Fabric
 from course_lib.distillation import Plan, Report, distill
 from course_lib.provenance import provenance
 
+HARD = (("hard", 1.0),)
 SOFT = (("hard", 0.1), ("soft_target", 0.9))
-METHODS = {"hard labels": (("hard", 1.0),), "soft targets": SOFT, "logits": (("logit", 1.0),)}
-# λ of these is chosen on validation data, with a shorter training.
+METHODS = {"hard labels": HARD, "soft targets": SOFT, "logits": (("logit", 1.0),)}
+# What is added to what; its λ is chosen on validation data, with a shorter training.
 TUNED = {
-    "soft targets, gradient matching": ("gradient_matching", (0.1, 1.0, 10.0)),
-    "soft targets, input gradient": ("input_gradient", (0.001, 0.01, 0.1)),
+    "soft targets, gradient matching": (SOFT, "gradient_matching", (0.1, 1.0, 10.0)),
+    "soft targets, input gradient": (SOFT, "input_gradient", (0.001, 0.01, 0.1)),
+    "hard labels, input gradient": (HARD, "input_gradient", (0.001, 0.01, 0.1)),
 }
 
 
@@ -81,14 +83,13 @@ def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bo
     return report
 
 
-def tuned(
-    loss: str, weights: tuple[float, ...], plan: Plan, folder: Path, fabric: Fabric
-) -> dict[float, float]:
+def tuned(name: str, plan: Plan, folder: Path, fabric: Fabric) -> dict[float, float]:
     """Validation accuracy by λ of one student."""
+    base, loss, weights = TUNED[name]
     found = {}
     for weight in weights:
-        tried = replace(plan, losses=(*SOFT, (loss, weight)), seeds=1)
-        report = carried_out(f"{loss}-{weight:g}", tried, folder, fabric, False)
+        tried = replace(plan, losses=(*base, (loss, weight)), seeds=1)
+        report = carried_out(f"{name} {weight:g}", tried, folder, fabric, False)
         found[weight] = report.students["student"][0].validation_accuracy
     return found
 
@@ -116,12 +117,10 @@ def main() -> None:
     labels, epochs = size.few
     few = replace(size.plan, labels=labels, epochs=epochs, checkpoint_every=epochs // 5)
     short = replace(few, epochs=size.tuning_epochs)
-    chosen = {
-        name: tuned(loss, weights, short, folder / "tuning", fabric)
-        for name, (loss, weights) in TUNED.items()
-    }
+    chosen = {name: tuned(name, short, folder / "tuning", fabric) for name in TUNED}
     methods = METHODS | {
-        name: (*SOFT, (TUNED[name][0], max(found, key=found.get))) for name, found in chosen.items()
+        name: (*base, (loss, max(chosen[name], key=chosen[name].get)))
+        for name, (base, loss, _) in TUNED.items()
     }
     result = {
         "what": "AlexNet on CIFAR-10: students of one teacher, same seeds and epochs, test data read once",
