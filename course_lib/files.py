@@ -8,18 +8,39 @@ from typing import BinaryIO
 
 import torch
 
-PART = ".part-"  # how the names of files begin that are being written
+from course_lib.errors import CourseError
+
+_PART = ".part-"  # how the names of files begin that are being written
 
 
 def save_atomically(path: Path, content: object) -> None:
-    """``torch.save`` beside the place and then rename: a reader sees the whole file or none."""
+    """``torch.save`` beside the place and then rename: a reader sees the whole file or none.
+
+    Raises:
+        CourseError: the file cannot be written; what stood in its place still does.
+    """
     write_atomically(path, lambda file: torch.save(content, file))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
-    """Let ``write`` fill a file beside the place, then rename it: a reader sees the whole file or none."""
+    """Let ``write`` fill a file beside the place, then rename it: a reader sees the whole file or none.
+
+    Raises:
+        CourseError: the file cannot be written; what stood in its place still does.
+    """
+    try:
+        _write(path, write)
+    except Exception as error:
+        # torch.save answers a full disk with a RuntimeError about something else.
+        cause = error if isinstance(error, OSError) else error.__context__
+        if not isinstance(cause, OSError):
+            raise
+        raise CourseError(f"cannot write {path}: {cause.strerror or cause}") from error
+
+
+def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PART)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_PART)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -29,6 +50,23 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)  # mkstemp's files are for their owner only
         Path(temporary).replace(path)
+        _sync_names(path.parent)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def _sync_names(folder: Path) -> None:
+    """Let a power cut not undo a renaming either; Windows has no such call."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def clear_unfinished(folder: Path) -> None:
+    """Remove what processes that were killed while they wrote have left in a folder; nobody may be writing there."""
+    for part in folder.glob(f"{_PART}*"):
+        part.unlink(missing_ok=True)

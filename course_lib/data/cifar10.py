@@ -95,10 +95,8 @@ def prepare(root: Root, source: Path, *, progress: bool = True) -> Decoded:
         decoded = read(source, progress=progress)
         try:
             store.write(path, decoded, key)
-        except OSError as error:
-            warnings.warn(
-                f"CIFAR-10 is decoded anew each time, for {path} cannot be written: {error}", stacklevel=2
-            )
+        except CourseError as error:
+            warnings.warn(f"CIFAR-10 is decoded anew each time: {error}", stacklevel=2)
     return decoded
 
 

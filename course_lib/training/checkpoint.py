@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import pickle
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,18 +15,18 @@ from torch import Tensor, nn
 
 from course_lib import __version__
 from course_lib.errors import CourseError
-from course_lib.files import PART, write_atomically
-from course_lib.training.cache import network_hash
+from course_lib.files import clear_unfinished, write_atomically
+from course_lib.training.cache import alike
 from course_lib.training.feed import Feed
-from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective, PerStudent, Term
-from course_lib.training.processes import of_all
+from course_lib.training.processes import by_first, of_all
 from course_lib.training.recipe import Recipe
-from course_lib.training.watch import Watch
 
-_MAGIC = b"course_lib checkpoint 2\n"
-_CONTENT = ("identity", "done", "seconds", "record", "parts", "random")
-_SAMPLE = 1024  # rows of images and of the teacher's answers by which they are told apart
+_MAGIC = b"course_lib checkpoint 3\n"
+_CONTENT = ("identity", "teacher", "done", "seconds", "record", "parts", "random")
+_IMAGES = 1024  # by which sets of examples are told apart
+_ANSWERS = 16  # examples about which teachers are compared
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Checkpoints:
         folder: one for each training; made if needed.
         every: optimiser steps between two checkpoints; one is written at the end, too.
         keep: how many of the newest are kept.
-        fall_back: go on from an older checkpoint where the newest is damaged, instead of stopping with an error.
+        fall_back: pass over checkpoints that are damaged or of another training and resume from the newest that is
+            neither, instead of stopping with an error; which one is logged as a warning.
 
     Raises:
         CourseError: a number below 1.
@@ -86,7 +88,7 @@ class Keeper:
 
     Args:
         checkpoints: where and how often.
-        identity: what makes it this training and no other, in words, by name.
+        identity: what makes it this training and no other.
         parts: what has state, by name.
         fabric: of the training; its first process writes, all read.
     """
@@ -94,12 +96,12 @@ class Keeper:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        identity: Mapping[str, str],
-        parts: Mapping[str, Stateful],
+        identity: "Identity",
+        parts: Mapping[str, Stateful | None],
         fabric: Fabric,
     ):
-        self._checkpoints, self._identity, self._parts = checkpoints, dict(identity), dict(parts)
-        self._fabric = fabric
+        self._checkpoints, self._identity, self._fabric = checkpoints, identity, fabric
+        self._parts = {name: part for name, part in parts.items() if part is not None}
 
     def due(self, done: int, steps: int) -> bool:
         return done % self._checkpoints.every == 0 or done == steps
@@ -107,14 +109,13 @@ class Keeper:
     def restore(self, **more: Stateful | None) -> tuple[int, float, Tensor | None]:
         """Put the newest checkpoint's state in place: steps done, seconds spent, and the record until then."""
         if self._fabric.is_global_zero:
-            # Left by a process that was killed while it wrote.
-            for part in Path(self._checkpoints.folder).glob(f"{PART}*"):
-                part.unlink(missing_ok=True)
+            clear_unfinished(Path(self._checkpoints.folder))
         kept = self._newest()
         if kept is None:
             return 0, 0.0, None
         for name, part in self._all(more).items():
-            part.load_state_dict(kept["parts"][name])
+            if name != "watched" or name in kept["parts"]:  # a training may be watched that was not before
+                part.load_state_dict(kept["parts"][name])
         random = kept["random"][self._fabric.global_rank]
         torch.set_rng_state(random["cpu"])
         if torch.cuda.is_available() and random["cuda"] is not None:
@@ -125,15 +126,15 @@ class Keeper:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
         cuda = torch.cuda.get_rng_state() if self._fabric.device.type == "cuda" else None
         random = of_all({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
-        if self._fabric.is_global_zero:
-            self._write(done, seconds, record, random, self._all(more))
-        self._fabric.barrier()
+        parts = self._all(more)
+        by_first(lambda: self._write(done, seconds, record, random, parts), self._fabric)
 
     def _write(
         self, done: int, seconds: float, record: Tensor, random: list, parts: Mapping[str, Stateful]
     ) -> None:
         content = {
-            "identity": self._identity,
+            "identity": self._identity.words,
+            "teacher": self._identity.teacher,
             "done": done,
             "seconds": seconds,
             "record": record[:done].cpu(),
@@ -143,12 +144,10 @@ class Keeper:
         path = Path(self._checkpoints.folder) / f"step-{done:010}.ckpt"
         try:
             write_atomically(path, lambda file: _write(file, content))
-        except OSError as error:
+        except CourseError as error:
             left = self._checkpoints.files()
-            rest = f"{left[0].name} is whole" if left else "there is no earlier one"
-            raise CourseError(
-                f"cannot write the checkpoint {path}: {error.strerror or error}; {rest}"
-            ) from error
+            rest = f"{left[0].name} is whole" if left else "there is no earlier checkpoint"
+            raise CourseError(f"{error}; {rest}") from error
         # Those of later steps are damaged ones that were passed over: they do not count as kept.
         older = [each for each in self._checkpoints.files() if each.name <= path.name]
         for old in older[self._checkpoints.keep :]:
@@ -158,30 +157,57 @@ class Keeper:
         return self._parts | {name: part for name, part in more.items() if part is not None}
 
     def _newest(self) -> dict[str, Any] | None:
-        damaged = None
+        refused = []
         for path in self._checkpoints.files():
             try:
                 kept = read(path)
+                self._identity.refuse_another(path, kept)
             except CourseError as error:
                 if not self._checkpoints.fall_back:
                     raise
-                damaged = error
+                refused.append(error)
                 continue
-            self._refuse_another(path, kept["identity"])
+            if refused and self._fabric.is_global_zero:
+                _log.warning("resuming from %s, for %s", path.name, "; ".join(map(str, refused)))
             return kept
-        if damaged:
-            raise damaged
+        if refused:
+            raise refused[0]
         return None
 
-    def _refuse_another(self, path: Path, identity: Mapping[str, str]) -> None:
-        for name, now in self._identity.items():
-            then = identity.get(name, "none")
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes a training this one and no other.
+
+    Attributes:
+        words: by name.
+        teacher: what the teacher says about some examples, by source. Numbers, for they may be rounded otherwise when
+            a teacher is asked once more, on another device or with another number of threads.
+    """
+
+    words: Mapping[str, str]
+    teacher: Mapping[str, Tensor]
+
+    def refuse_another(self, path: Path, kept: Mapping[str, Any]) -> None:
+        """Refuse the content of a checkpoint that belongs to another training."""
+        for name, now in self.words.items():
+            then = kept["identity"].get(name, "none")
             if then != now:
                 before, after = _where_they_differ(then, now)
-                raise CourseError(
-                    f"{path} belongs to a training with another {name}: {before}, now {after}; "
-                    "name another folder, or delete this one to begin anew"
-                )
+                raise _another(path, name, f"{before}, now {after}")
+        asked, now = ", ".join(kept["teacher"]) or "none", ", ".join(self.teacher) or "none"
+        if asked != now:
+            raise _another(path, "teacher", f"asked for {asked}, now {now}")
+        for source, answers in self.teacher.items():
+            if not alike(kept["teacher"][source], answers):
+                raise _another(path, "teacher", f"its answers differ, {source}")
+
+
+def _another(path: Path, name: str, how: str) -> CourseError:
+    return CourseError(
+        f"{path} belongs to a training with another {name}: {how}; name another folder, or delete this one to begin "
+        "anew"
+    )
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -199,8 +225,8 @@ def read(path: Path) -> dict[str, Any]:
     digest, payload = data[len(_MAGIC) : len(_MAGIC) + 64], data[len(_MAGIC) + 64 :]
     if hashlib.sha256(payload).hexdigest().encode() != digest:
         raise CourseError(
-            f"{path} is damaged or was changed: its content does not match its checksum; delete it, or go on from the "
-            "one before with Checkpoints(..., fall_back=True)"
+            f"{path} is damaged or was changed: its content does not match its checksum; delete it, or ask to fall "
+            "back on the one before (fall_back=True, --fall-back)"
         )
     try:
         content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
@@ -229,18 +255,17 @@ def identity(
     recipe: Recipe,
     seeds: Iterable[int],
     network: nn.Module,
-    watch: Watch | None,
     fabric: Fabric,
-) -> dict[str, str]:
-    """What makes a training this one and no other, in words, by name.
+) -> Identity:
+    """What makes a training this one and no other; not how often it is looked at or kept, which changes no weight.
 
     Raises:
         CourseError: a term keeps a random generator of its own, whose state nobody could restore.
     """
     examples = feed.examples
-    contents = examples.index, examples.labels, examples.mean, examples.std, _sample(examples.images)
-    asked = [f"{source} {_digest(_sample(values))}" for source, values in feed.of_teacher.items()]
-    return {
+    some = examples.images[:: max(1, len(examples) // _IMAGES)]
+    contents = examples.index, examples.labels, examples.mean, examples.std, some
+    words = {
         "version of course_lib": __version__,
         "recipe": repr(recipe),
         "seed": ", ".join(map(str, seeds)),
@@ -248,11 +273,11 @@ def identity(
         "network": _one_line(network),
         "set of examples": f"{len(examples)}, {_digest(*contents)}",
         "set of views": str(feed.views),
-        "teacher": ", ".join(asked if feed.live is None else _live(feed.live)),
-        "watch": f"every {watch.every} steps" if watch else "none",
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
     }
+    answers = {str(source): value.cpu() for source, value in feed.of_teacher(_ANSWERS).items()}
+    return Identity(words, dict(sorted(answers.items())))
 
 
 def _one_line(network: nn.Module) -> str:
@@ -260,20 +285,12 @@ def _one_line(network: nn.Module) -> str:
     return " ".join(repr(network).split())
 
 
-def _live(teacher: LiveTeacher) -> list[str]:
-    """The network, and S where gradients are asked for: a tensor, or a function that makes it."""
-    asked, matrix = [f"live {network_hash(teacher.network)[:12]}"], teacher.soft_matrix
-    if isinstance(matrix, Tensor):
-        asked.append(f"soft_matrix {_digest(matrix)}")
-    elif matrix is not None:
-        asked.append(f"soft_matrix by {getattr(matrix, '__qualname__', type(matrix).__qualname__)}")
-    return asked
-
-
 def _words(term: Term) -> str:
     settings = {"weight": term.weight, **term.settings, **term.sources}
     shown = ", ".join(f"{key}={_value(term, key, value)}" for key, value in settings.items())
-    return f"{term.name}: {term.loss.__name__}({shown}{', layers=' + '+'.join(term.layers) if term.layers else ''})"
+    return (
+        f"{term.name}: {term.loss_name}({shown}{', layers=' + '+'.join(term.layers) if term.layers else ''})"
+    )
 
 
 def _value(term: Term, key: str, value: Any) -> str:
@@ -285,11 +302,6 @@ def _value(term: Term, key: str, value: Any) -> str:
     if isinstance(value, PerStudent):
         return f"[{', '.join(_value(term, key, each) for each in value.values)}]"
     return _digest(value) if isinstance(value, Tensor) else str(value)
-
-
-def _sample(values: Tensor) -> Tensor:
-    step = max(1, len(values) // _SAMPLE)
-    return values[::step]
 
 
 def _digest(*tensors: Tensor) -> str:

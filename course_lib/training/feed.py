@@ -63,16 +63,6 @@ class Feed:
         # All teachers' answers below each other, (teachers · N, ...), or (teachers · N · views, C).
         self._answers = {source: _below(each[source] for each in answers) for source in answers[0]}
 
-    @property
-    def of_teacher(self) -> dict[Source, Tensor]:
-        """All that comes from the teachers and is known beforehand, by source."""
-        return self._answers | ({} if self._matrices is None else {SOFT_MATRIX: self._matrices})
-
-    @property
-    def live(self) -> LiveTeacher | None:
-        """The teacher that is asked at every step."""
-        return self._live
-
     def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
         """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""
         rows = draws // len(self.views) if self.views else draws
@@ -95,6 +85,17 @@ class Feed:
             draws = draws + torch.arange(len(rows), device=rows.device)[:, None] * each
         # Views are kept in half precision.
         return batch | {source: pick(values, draws).float() for source, values in self._answers.items()}
+
+    def of_teacher(self, number: int) -> dict[Source, Tensor]:
+        """What the teachers say about so many of the examples as they are, by source, however they are asked."""
+        step = max(1, len(self.examples) // number)
+        rows = torch.arange(len(self.examples), device=self.examples.images.device)[::step]
+        rows = rows.expand(self.teachers, -1) if self.teachers > 1 else rows
+        batch = self(rows * len(self.views) + self.views.unchanged if self.views else rows)
+        found = {source: batch[source] for source in self._wanted}
+        if _is_shared(found.get(SOFT_MATRIX)):
+            found[SOFT_MATRIX] = found[SOFT_MATRIX].expand(len(rows), -1, -1)
+        return found
 
     def _ask_now(self, inputs: Tensor, labels: Tensor) -> dict[Source, Tensor]:
         answers = self._live.answers(inputs.flatten(0, -4), labels.flatten(), self._wanted)

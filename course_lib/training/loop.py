@@ -1,7 +1,7 @@
 """The one training loop, on Lightning Fabric: for one student, and for many at once on stacked parameters."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 
 import torch
@@ -23,11 +23,12 @@ from course_lib.training.processes import average_gradients, check_shares, seed_
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
 from course_lib.training.runs import Run, Runs
-from course_lib.training.steps import Steps, check_weights
+from course_lib.training.steps import Steps
 from course_lib.training.watch import Watch, Watcher
 
 # Recording takes as long as so many steps of the course's small students save; those of larger ones save little.
 RECORD_FROM = 200
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
 
 
 def fit(
@@ -70,14 +71,14 @@ def fit(
     Raises:
         CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
             another training, or that cannot be written.
-        TrainingDiverged: a loss is NaN or infinite.
+        TrainingDiverged: a loss or a weight is NaN or infinite.
     """
-    fabric = fabric or _fabric_for(examples)
+    fabric = _with_float32_weights(fabric) if fabric else _fabric_for(examples)
     examples = examples.to(fabric.device)
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
     check_shares(min(recipe.batch_size, len(examples)), fabric)
-    with _seeded(seed):
+    with _seeded(seed, fabric.device):
         network = _learning(build_model())
         feed = Feed(objective, examples, teacher, views)
         if feed.teachers > 1:
@@ -86,7 +87,7 @@ def fit(
         wrapped = torch.compile(network, dynamic=False) if compile and plain else network
         model, optimizer = fabric.setup(wrapped, recipe.make_optimizer(network.parameters()))
         # Second derivatives want float32: an objective that has them goes round the wrapper, which may cast.
-        called = _float32(network) if objective.differentiated else model
+        called = _uncoupled(network) if objective.differentiated else model
         layers, differentiated = objective.student_layers, objective.differentiated
         feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
         network.train()
@@ -100,8 +101,9 @@ def fit(
         keeper = None
         if checkpoints:
             weights = network.state_dict()
-            made = identity(objective, feed, recipe, (seed,), network, watch, fabric)
-            keeper = Keeper(checkpoints, made, {"weights": Weights(weights), "optimizer": optimizer}, fabric)
+            made = identity(objective, feed, recipe, (seed,), network, fabric)
+            parts = {"weights": Weights(weights), "optimizer": optimizer, "scaler": _scaler(fabric)}
+            keeper = Keeper(checkpoints, made, parts, fabric)
         passes, back = Forward(called, network, layers, differentiated), _backward(fabric, optimizer)
 
         def take(draws: Tensor) -> Tensor:
@@ -116,7 +118,6 @@ def fit(
         )
         with passes:
             history, seconds = steps.run()
-    check_weights(network.parameters(), seed)
     history = {name: values[:, 0] for name, values in history.items()}
     return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [])
 
@@ -133,6 +134,7 @@ def fit_many(
     fabric: Fabric | None = None,
     progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
+    loggers: Sequence[Logger] | None = None,
 ) -> Runs:
     """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
 
@@ -146,27 +148,28 @@ def fit_many(
         objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions: in a long
             training the step is recorded once and replayed.
         fabric: device, precision and loggers; one process.
+        loggers: as in ``fit``, told of the means over the students.
         others: as in ``fit``.
 
     Raises:
         CourseError: as in ``fit``; and for a network with batch norm or dropout, whose students would not be
             what they are when trained alone.
-        TrainingDiverged: a loss of a student is NaN or infinite.
+        TrainingDiverged: a loss or a weight of a student is NaN or infinite.
     """
     seeds = tuple(seeds)
     if not seeds:
         raise CourseError("seeds must hold one integer per student, got none")
     together, own = pool(examples, len(seeds))
-    fabric = _one_process(fabric) if fabric else _fabric_for(together)
+    fabric = _with_float32_weights(_one_process(fabric)) if fabric else _fabric_for(together)
     together, own = together.to(fabric.device), own.to(fabric.device)
     networks = []
     for seed in seeds:
-        with _seeded(seed):
+        with _seeded(seed, fabric.device):
             networks.append(_learning(build_model()))
     _refuse_coupled(networks[0])
     skeleton = networks[0].to(fabric.device)
     if objective.differentiated:
-        _float32(skeleton)
+        _uncoupled(skeleton)
     parameters = {
         name: value.to(fabric.device).detach() for name, value in stack_module_state(networks)[0].items()
     }
@@ -176,7 +179,7 @@ def fit_many(
     layers, differentiated = objective.student_layers, objective.differentiated
     if feed.teachers not in (1, len(seeds)):
         raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
-    with _seeded(seeds[0]):
+    with _seeded(seeds[0], fabric.device):
         rehearsed = feed.rehearse(
             Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
         )
@@ -197,23 +200,21 @@ def fit_many(
 
     count = len(views) if views else 1
     orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
-    with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
+    with passes, _seeded(seeds[0], fabric.device):  # the seed of random numbers in the losses
         some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         keeper = None
         if checkpoints:
-            made = identity(objective, feed, recipe, seeds, skeleton, None, fabric)
-            keeper = Keeper(
-                checkpoints, made, {"weights": Weights(parameters), "optimizer": optimizer}, fabric
-            )
+            made = identity(objective, feed, recipe, seeds, skeleton, fabric)
+            parts = {"weights": Weights(parameters), "optimizer": optimizer, "scaler": _scaler(fabric)}
+            keeper = Keeper(checkpoints, made, parts, fabric)
         order = _stacked_order(orders, own, count)
         names = (*objective.names, "total")
+        loggers = fabric.loggers if loggers is None else loggers
         history, seconds = Steps(
-            take, order, optimizer, fabric, recipe, names, seeds, progress, fabric.loggers, keeper
+            take, order, optimizer, fabric, recipe, names, seeds, progress, loggers, keeper
         ).run()
     weights = {name: value.detach() for name, value in parameters.items()}
-    for student, seed in enumerate(seeds):
-        check_weights((value[student] for value in weights.values()), seed)
     return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
@@ -230,10 +231,10 @@ def _backward(fabric: Fabric, optimizer: Optimizer) -> Callable[[Tensor, Tensor]
 
 def _stacked_step(step, parameters, feed, some, fabric, optimizer, steps) -> Callable[[Tensor], Tensor]:
     """One step of all students from the draws of their batches; replayed from a recording where that pays and works."""
-    # A precision with little range scales the losses, which a recording would leave out.
-    scaled = getattr(fabric.strategy.precision, "scaler", None)
-    with torch.random.fork_rng():  # recording draws random numbers too
-        replay = record(step, parameters, some) if steps >= RECORD_FROM and not scaled else None
+    # A recording would leave out the scaling of the losses.
+    worthwhile = steps >= RECORD_FROM and not _scaler(fabric)
+    with _forked(fabric.device):  # recording draws random numbers too
+        replay = record(step, parameters, some) if worthwhile else None
     if replay is None:
         back = _backward(fabric, optimizer)
 
@@ -265,6 +266,8 @@ def _learning(network: nn.Module) -> nn.Module:
         raise CourseError(
             f"build_model must make a network with weights to learn, got {type(network).__name__}"
         )
+    if others := {p.dtype for p in network.parameters()} - {torch.float32}:
+        raise CourseError(f"build_model must make a network with weights in float32, got {others.pop()}")
     return network
 
 
@@ -285,21 +288,29 @@ def _refuse_coupled(model: nn.Module) -> None:
             )
 
 
-def _float32(network: nn.Module) -> nn.Module:
-    """A network whose logits may be differentiated twice, for every example by itself."""
+def _uncoupled(network: nn.Module) -> nn.Module:
+    """A network whose logits may be differentiated for every example by itself."""
     for name, module in network.named_modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             raise CourseError(
                 f"build_model makes a network with a {type(module).__name__} layer ({name!r}), which couples the "
                 "examples of a batch, so that they have no gradient of their own: use GroupNorm instead"
             )
-    half = {p.dtype for p in network.parameters()} & {torch.float16, torch.bfloat16}
-    if half:
-        raise CourseError(
-            f"fabric must keep the weights in float32 for losses of gradients, got {half.pop()}: use precision "
-            "'bf16-mixed'"
-        )
     return network
+
+
+def _with_float32_weights(fabric: Fabric) -> Fabric:
+    precision = fabric.strategy.precision.precision
+    if precision not in PRECISIONS:
+        raise CourseError(
+            f"fabric must keep the weights in float32, with precision {', '.join(PRECISIONS)}, got {precision!r}"
+        )
+    return fabric
+
+
+def _scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
+    """Of the losses, in a precision with little range."""
+    return getattr(fabric.strategy.precision, "scaler", None)
 
 
 def _one_process(fabric: Fabric) -> Fabric:
@@ -315,9 +326,14 @@ def _fabric_for(examples: Examples) -> Fabric:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def _seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Draw from the seed inside, and leave the global random state as it was."""
     check_seed(seed)
-    with torch.random.fork_rng():
+    with _forked(device):
         torch.manual_seed(int(seed))
         yield
+
+
+def _forked(device: torch.device) -> AbstractContextManager:
+    """Leave the random state as it was: the CPU's and the device's, not that of other cards."""
+    return torch.random.fork_rng([device] if device.type == "cuda" else [])

@@ -58,6 +58,8 @@ class Term:
         **settings,
     ):
         self.name, self.loss, self.weight = name, loss, weight
+        called = getattr(loss, "func", loss)  # what a functools.partial calls
+        self.loss_name = getattr(called, "__name__", type(called).__name__)
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
         parameters = inspect.signature(loss).parameters
         # The parameter by which the loss differentiates the logits, see course_lib.losses.differentiates.
@@ -75,13 +77,13 @@ class Term:
             if key not in settings and key not in supplied and parameter.default is parameter.empty
         ]
         if missing:
-            raise CourseError(f"term {name!r} needs the setting {', '.join(missing)} of {loss.__name__}")
+            raise CourseError(f"term {name!r} needs the setting {', '.join(missing)} of {self.loss_name}")
         if bool(self.layers) != bool(self.by):
             what = "needs layers, the names of the" if self.by else "was given layers, but takes no"
-            raise CourseError(f"term {name!r} {what} activations of {loss.__name__}")
+            raise CourseError(f"term {name!r} {what} activations of {self.loss_name}")
         if "soft_matrix" in self.settings and "teacher_gradients" in self.sources:
             raise CourseError(
-                f"term {name!r} was given soft_matrix; {loss.__name__} takes it from the teacher's cache, "
+                f"term {name!r} was given soft_matrix; {self.loss_name} takes it from the teacher's cache, "
                 "whose gradients belong to it: cache_teacher(..., soft_matrix=...)"
             )
 
@@ -100,7 +102,7 @@ class Term:
         if unknown:
             known = [key for key in parameters if key not in supplied or key == "soft_matrix"]
             raise CourseError(
-                f"term {self.name!r} was given {', '.join(unknown)}; {self.loss.__name__} takes the settings: "
+                f"term {self.name!r} was given {', '.join(unknown)}; {self.loss_name} takes the settings: "
                 f"{', '.join(known) or 'none'}"
             )
 

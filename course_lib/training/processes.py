@@ -3,7 +3,7 @@
 Fabric starts nothing here and needs nothing else than ``torchrun`` or SLURM; with one process all of this is idle.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -61,6 +61,26 @@ def of_all(value: Any, fabric: Fabric) -> list[Any]:
     values = [None] * fabric.world_size
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def by_first(work: Callable[[], object], fabric: Fabric) -> None:
+    """Let the first process do something while the others wait; where it fails, all say so and none waits for ever.
+
+    Raises:
+        CourseError: in every process what ``work`` raised in the first.
+    """
+    if fabric.world_size == 1:
+        work()
+        return
+    failed = None
+    if fabric.is_global_zero:
+        try:
+            work()
+        except CourseError as error:
+            failed = str(error)
+    failed = fabric.broadcast(failed)
+    if failed:
+        raise CourseError(failed)
 
 
 def shared_logits(network: nn.Module, examples: Examples, fabric: Fabric | None = None) -> Tensor:

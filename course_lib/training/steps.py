@@ -1,7 +1,7 @@
 """The steps of a training, whoever is trained: take one, look at the losses, log them, keep a checkpoint."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -24,7 +24,7 @@ CHECK_EVERY = 50
 
 
 class TrainingDiverged(CourseError):
-    """A loss became NaN or infinite; the message names the first step, the term and the seed."""
+    """A loss or a weight became NaN or infinite; the message names the step, the seed, and the term of a loss."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,21 @@ class Steps:
     watcher: Watcher | None = None
 
     def run(self) -> tuple[dict[str, np.ndarray], float]:
-        """Take all steps, or those that a checkpoint leaves.
+        """Take all steps, or those that a checkpoint leaves, and close the logs.
 
         Returns:
             The history by term, each (steps, students), and the seconds.
         """
+        status = "failed"
+        try:
+            done = self._run()
+            status = "success"
+        finally:
+            for logger in self.loggers:
+                logger.finalize(status)
+        return done
+
+    def _run(self) -> tuple[dict[str, np.ndarray], float]:
         steps = self.recipe.steps
         record = torch.zeros(steps, len(self.names), len(self.seeds), device=self.fabric.device)
         schedule = self.recipe.make_schedule(self.optimizer)
@@ -85,14 +95,14 @@ class Steps:
                     self._check(record, checked, step)
                     advance(step - checked)
                     checked = step
+                if due or step == steps:
+                    self._check_weights(step)
                 if self.watcher:
                     self.watcher.after(step, steps)
                 if due:
                     spent = before + time.perf_counter() - start
                     self.keeper.save(step, spent, record, schedule=schedule, watched=self.watcher)
         seconds = before + time.perf_counter() - start
-        for logger in self.loggers:
-            logger.finalize("success")
         values = record.cpu().numpy()
         return {name: values[:, i] for i, name in enumerate(self.names)}, seconds
 
@@ -112,8 +122,12 @@ class Steps:
             named = {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}
             logger.log_metrics(named, stop)
 
-
-def check_weights(weights: Iterable[Tensor], seed: int) -> None:
-    """What the last step did shows in no loss any more."""
-    if not all(torch.isfinite(value).all() for value in weights):
-        raise TrainingDiverged(f"a weight became NaN or infinite in the last step (seed {seed}): lower lr")
+    def _check_weights(self, step: int) -> None:
+        """What the last step did shows in no loss yet, and a checkpoint should be worth keeping."""
+        students = len(self.seeds)
+        weights = [each for group in self.optimizer.param_groups for each in group["params"]]
+        finite = torch.stack([torch.isfinite(each).reshape(students, -1).all(dim=1) for each in weights])
+        finite = finite.all(dim=0)  # (students,)
+        if not finite.all():
+            seed = self.seeds[int(finite.int().argmin())]
+            raise TrainingDiverged(f"a weight became NaN or infinite at step {step} (seed {seed}): lower lr")

@@ -1,7 +1,9 @@
 """A training that is killed and begun again ends as if nothing had happened, and takes no checkpoint but its own."""
 
+import functools
 import hashlib
 import io
+import logging
 import os
 import subprocess
 import sys
@@ -12,11 +14,12 @@ from pathlib import Path
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import MixedPrecision
 from torch import nn
 
-from course_lib.data import load
+from course_lib.data import Views, load
 from course_lib.errors import CourseError
-from course_lib.losses import gradient_matching_loss, logit_loss
+from course_lib.losses import gradient_matching_loss, hard_label_loss, logit_loss, soft_target_loss
 from course_lib.matrices import cross_entropy_matrix
 from course_lib.models import cnn_teacher, mlp, small_mlp
 from course_lib.training import (
@@ -26,6 +29,8 @@ from course_lib.training import (
     PerStudent,
     Recipe,
     Term,
+    TrainingDiverged,
+    Watch,
     cache_teacher,
     fit,
     fit_many,
@@ -227,17 +232,50 @@ def other_network():
 )
 def test_a_checkpoint_of_another_training_is_refused(change, words, finished, train, cache):
     now = {"build": small_mlp, "objective": hard_labels(), "recipe": RECIPE, "seed": 0} | change
-    with pytest.raises(CourseError, match=words):
-        fit(
+
+    def start(places):
+        return fit(
             now["build"],
             now["objective"],
             train,
             now["recipe"],
             seed=now["seed"],
             teacher=cache,
-            checkpoints=finished,
+            checkpoints=places,
             progress=False,
         )
+
+    with pytest.raises(CourseError, match=words):
+        start(finished)
+    with pytest.raises(CourseError, match=words):  # no file of this training to fall back on
+        start(replace(finished, fall_back=True))
+
+
+def test_among_checkpoints_of_another_training_the_own_is_found_where_asked_for(finished, train, caplog):
+    own = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
+    oldest = finished.files()[-1].read_bytes()
+    fit(
+        small_mlp,
+        hard_labels(),
+        train,
+        replace(RECIPE, lr=0.5),
+        checkpoints=Checkpoints(Path(finished.folder).parent / "other"),
+        progress=False,
+    )
+    finished.files()[0].write_bytes(next(Path(finished.folder).parent.glob("other/*.ckpt")).read_bytes())
+    with caplog.at_level(logging.WARNING):
+        run = fit(
+            small_mlp,
+            hard_labels(),
+            train,
+            RECIPE,
+            checkpoints=replace(finished, fall_back=True),
+            progress=False,
+        )
+    assert all(torch.equal(value, state(run)[name]) for name, value in state(own).items())
+    assert "resuming from step-0000000050.ckpt, for " in caplog.text
+    assert "belongs to a training with another recipe" in caplog.text
+    assert finished.files()[-1].read_bytes() == oldest
 
 
 @pytest.mark.parametrize(
@@ -282,10 +320,82 @@ def test_a_live_teachers_other_soft_matrix_is_noticed(train, tmp_path):
         )
 
     start(cross_entropy_matrix)
-    with pytest.raises(
-        CourseError, match=r"another teacher: live .* soft_matrix by cross_entropy_matrix, now live"
-    ):
+    with pytest.raises(CourseError, match="another teacher: its answers differ, soft_matrix"):
         start(torch.eye(10)[:, :1])
+
+
+def test_a_teacher_whose_answers_are_rounded_otherwise_is_the_same_and_others_are_not(train, tmp_path):
+    """Asked live or beforehand, in half precision or with another number of threads."""
+    torch.manual_seed(0)
+    network, views = cnn_teacher(), Views(pad=1, flip=False)
+
+    def start(teacher):
+        return fit(
+            small_mlp,
+            soft_targets(),
+            train,
+            RECIPE,
+            teacher=teacher,
+            views=views,
+            checkpoints=Checkpoints(tmp_path),
+            progress=False,
+        )
+
+    first = start(cache_teacher(network, train, views=views))
+    again = start(LiveTeacher(network))
+    assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items()), "not repeated"
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.mul_(1.02)
+    with pytest.raises(CourseError, match="another teacher: its answers differ, teacher_logits"):
+        start(LiveTeacher(network))
+
+
+def test_looks_and_checkpoints_may_come_more_often_than_before(train, tmp_path):
+    settings = {"checkpoints": Checkpoints(tmp_path, every=20, keep=9), "progress": False}
+    whole = fit(small_mlp, hard_labels(), train, RECIPE, **settings)
+    Checkpoints(tmp_path).files()[0].unlink()
+    watch = Watch(lambda network: {"number": 1.0}, every=5)
+    settings["checkpoints"] = Checkpoints(tmp_path, every=10, keep=9)
+    rest = fit(small_mlp, hard_labels(), train, RECIPE, watch=watch, **settings)
+    assert [each["step"] for each in rest.watched] == [45, 50, 55, 60]
+    assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
+
+
+def test_what_scales_the_losses_is_kept_too(train, tmp_path, monkeypatch):
+    """In float16 the scale grows and shrinks with what was seen; here one that grows at every step."""
+
+    def start(**more):
+        scaler = torch.amp.GradScaler("cpu", init_scale=2.0, growth_interval=1, growth_factor=1.25)
+        fabric = Fabric(
+            accelerator="cpu", devices=1, plugins=MixedPrecision("16-mixed", device="cpu", scaler=scaler)
+        )
+        fit(small_mlp, hard_labels(), train, RECIPE, fabric=fabric, progress=False, **more)
+        return scaler.get_scale()
+
+    expected = start()
+    with monkeypatch.context() as patched:
+        stop_after(patched, 20)
+        with pytest.raises(Stopped):
+            start(checkpoints=Checkpoints(tmp_path, every=10))
+    assert start(checkpoints=Checkpoints(tmp_path, every=10)) == expected
+
+
+def test_weights_that_are_no_numbers_are_not_kept(train, tmp_path):
+    objective = Objective([Term("hard", hard_label_loss, weight=1e30)])
+    recipe = Recipe(steps=5, optimizer="sgd", lr=1e15)
+    places = Checkpoints(tmp_path, every=1)
+    with pytest.raises(TrainingDiverged, match="a weight became NaN or infinite at step 1"):
+        fit(small_mlp, objective, train, recipe, checkpoints=places, progress=False)
+    assert not places.files()
+
+
+def test_a_loss_without_a_name_has_a_checkpoint(train, cache, tmp_path):
+    objective = Objective([Term("soft", functools.partial(soft_target_loss, temperature=2.0))])
+    settings = {"teacher": cache, "checkpoints": Checkpoints(tmp_path), "progress": False}
+    first = fit(small_mlp, objective, train, RECIPE, **settings)
+    again = fit(small_mlp, objective, train, RECIPE, **settings)
+    assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
 
 
 def test_what_is_whole_but_no_training_is_refused(finished, train):
@@ -366,27 +476,16 @@ def test_a_full_disk_loses_no_earlier_checkpoint(train, tmp_path, monkeypatch):
     places, write = Checkpoints(tmp_path, every=10), module.write_atomically
 
     def full(path, fill):
-        if path.name >= "step-0000000030":
+        def no_more(file):
+            file.write(b"half")
             raise OSError(28, "No space left on device")
-        write(path, fill)
+
+        write(path, no_more if path.name >= "step-0000000030" else fill)
 
     monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises(CourseError, match=r"No space left on device; step-0000000020\.ckpt is whole"):
         fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
     assert module.read(places.files()[0])["done"] == 20
-
-
-def test_a_writer_that_fails_leaves_nothing_behind(tmp_path):
-    path = tmp_path / "step-0000000001.ckpt"
-    path.write_bytes(b"old")
-
-    def half(file):
-        file.write(b"half")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError, match="No space"):
-        module.write_atomically(path, half)
-    assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [(path.name, b"old")]
 
 
 def test_a_pickled_object_is_not_run(finished, tmp_path):

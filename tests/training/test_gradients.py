@@ -33,6 +33,7 @@ from course_lib.training import (
     gradient,
     gradient_matching,
     gradient_penalty,
+    hard_labels,
     logits,
     soft_targets,
     student_activation,
@@ -251,11 +252,24 @@ def test_second_derivatives_are_float32_in_mixed_precision(train, cache):
     many = fit_many(small_mlp, gradient_matching(0.1), train, SHORT, seeds=[3], teacher=cache, fabric=half)
     assert torch.equal(weights(alone.model), weights(expected.model))
     assert torch.allclose(weights(many.model(0)), weights(expected.model), atol=1e-4)
-    true = Fabric(accelerator="cpu", devices=1, precision="bf16-true")
-    with pytest.raises(
-        CourseError, match=r"fabric must keep the weights in float32 .* use precision 'bf16-mixed'"
-    ):
-        fit(small_mlp, gradient_matching(0.1), train, SHORT, teacher=cache, fabric=true)
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_a_precision_that_changes_the_weights_type_is_refused(train, precision):
+    from lightning_fabric import Fabric
+
+    fabric = Fabric(accelerator="cpu", devices=1, precision=precision)
+    words = rf"fabric must keep the weights in float32, .*got '{precision}'"
+    with pytest.raises(CourseError, match=words):
+        fit(small_mlp, hard_labels(), train, SHORT, fabric=fabric)
+    with pytest.raises(CourseError, match=words):
+        fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0], fabric=fabric)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_a_network_in_another_type_is_refused(train, dtype):
+    with pytest.raises(CourseError, match=rf"with weights in float32, got {dtype}"):
+        fit(lambda: small_mlp().to(dtype), hard_labels(), train, SHORT)
 
 
 def with_batch_norm():

@@ -5,12 +5,12 @@ import csv
 import pytest
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import CSVLogger
+from lightning_fabric.loggers import CSVLogger, Logger
 
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.models import cnn_teacher, small_mlp
-from course_lib.training import Checkpoints, Recipe, Watch, fit, hard_labels, soft_targets
+from course_lib.training import Checkpoints, Recipe, Watch, fit, fit_many, hard_labels, soft_targets
 
 RECIPE = Recipe(steps=25, batch_size=16)
 
@@ -49,8 +49,6 @@ def test_a_training_that_goes_on_remembers_what_it_saw(train, tmp_path):
     checkpoints.files()[0].unlink()
     again = fit(small_mlp, hard_labels(), train, RECIPE, watch=watch, checkpoints=checkpoints)
     assert again.watched == whole.watched
-    with pytest.raises(CourseError, match="another watch"):
-        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=checkpoints)
 
 
 def test_loggers_get_every_term_by_name(train, tmp_path):
@@ -73,6 +71,45 @@ def test_loggers_get_every_term_by_name(train, tmp_path):
     assert set(soft) == {50, 100, 120}
     assert soft[100] == pytest.approx(run.history["soft"][50:100].mean(), rel=1e-5)
     assert {"train/hard", "train/total", "watch/accuracy"} <= set(rows[0])
+
+
+class Remembering(Logger):
+    """As a logger of Fabric's kind, what it was told."""
+
+    name = version = "log"
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.closed = [], []
+
+    def log_metrics(self, metrics, step=None):
+        self.steps.append((step, metrics))
+
+    def log_hyperparams(self, *arguments, **settings):
+        raise AssertionError
+
+    def finalize(self, status):
+        self.closed.append(status)
+
+
+def test_many_students_log_their_means(train):
+    log = Remembering()
+    runs = fit_many(small_mlp, hard_labels(), train, RECIPE, seeds=[0, 1], loggers=[log], progress=False)
+    ((step, metrics),) = log.steps
+    assert step == 25
+    assert metrics["train/hard"] == pytest.approx(runs.history["hard"].mean(), rel=1e-5)
+    assert log.closed == ["success"]
+
+
+def test_the_log_of_a_training_that_stops_is_closed_as_failed(train):
+    log = Remembering()
+
+    def stop(network):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_mlp, hard_labels(), train, RECIPE, loggers=[log], watch=Watch(stop, every=10))
+    assert log.closed == ["failed"]
 
 
 def test_a_watch_without_steps_between_is_refused():
