@@ -1,4 +1,4 @@
-"""``course distill``: the whole recipe from a terminal, on one processor, one graphics card or many machines."""
+"""``course distill``: the whole recipe from a terminal, on a CPU, a GPU or many machines."""
 
 import os
 from collections.abc import Callable
@@ -33,8 +33,9 @@ def distill(
         typer.Option(
             "--loss",
             metavar="NAME=WEIGHT",
-            help="A loss of the student, several times for a sum: hard, soft_target, logit, gradient_matching, ... "
-            "[default: hard=0.1 and soft_target=0.9]",
+            help="A loss of the student, several times for a sum: hard, smoothed_label, soft_target, logit, "
+            "spherical_soft_target, radius, angle, magnitude, gradient, gradient_matching, gradient_penalty, "
+            "input_gradient. [default: hard=0.1 and soft_target=0.9]",
         ),
     ] = None,
     data: Annotated[str, typer.Option(help="As listed by: course data list.")] = "cifar10",
@@ -43,16 +44,19 @@ def distill(
     teacher_epochs: Annotated[
         int | None, typer.Option(help="Of the teacher's training; as the student's if not given.")
     ] = None,
+    teacher_optimizer: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    teacher_lr: Annotated[float | None, typer.Option(help="Likewise.")] = None,
     batch_size: Annotated[int, typer.Option(help="Examples per step, over all processes.")] = 128,
     checkpoint_every: Annotated[
         int, typer.Option(help="Epochs between two checkpoints, and two looks at the validation data.")
     ] = 10,
-    optimizer: Annotated[str, typer.Option(help="sgd, momentum, rmsprop or adam.")] = "adam",
+    optimizer: Annotated[str, typer.Option(help="sgd, momentum (0.9), rmsprop or adam.")] = "adam",
     lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty of the weights.")] = 0.0,
     schedule: Annotated[str, typer.Option(help="constant, or cosine down to 0.")] = "cosine",
     teacher: Annotated[
-        Path | None, typer.Option(help="A teacher.pt of an earlier distillation; trained if not given.")
+        Path | None,
+        typer.Option(help="A teacher.pt, or a student, of an earlier distillation; trained if not given."),
     ] = None,
     teacher_width: Annotated[float, typer.Option(help="Factor of AlexNet's channels.")] = 1.0,
     student_width: Annotated[float, typer.Option(help="Factor of the student's channels.")] = 0.25,
@@ -61,6 +65,9 @@ def distill(
         int | None, typer.Option(help="Labelled images for the student; all if not given.")
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of students.")] = 1,
+    seed: Annotated[
+        int, typer.Option(help="Of the teacher and the first student; the next have the next.")
+    ] = 0,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Also train on hard labels alone, and compare.")
     ] = False,
@@ -78,27 +85,30 @@ def distill(
         str, typer.Option(help="Of gradient losses: exact, or hutchinson (one backward pass for all of S).")
     ] = "exact",
     target_norm: Annotated[float, typer.Option(help="α of the gradient penalty.")] = 1.0,
+    smoothing: Annotated[float, typer.Option(help="ε of the smoothed labels.")] = 0.1,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for checkpoints, teacher and report.")
+        Path, typer.Option("--output", "-o", help="Folder for networks, checkpoints and report.")
     ] = Path("build/distill"),
     accelerator: Annotated[Accelerator, typer.Option(help="Where to train.")] = Accelerator.auto,
     precision: Annotated[
-        str | None, typer.Option(help="Of Fabric; bf16-mixed on a graphics card, else 32-true.")
+        str | None,
+        typer.Option(help="32-true, bf16-mixed or 16-mixed; bf16-mixed on a GPU if not given, else 32-true."),
     ] = None,
     together: Annotated[
         bool, typer.Option("--together", help="Train the students of all seeds at once, for small ones.")
     ] = False,
-    compile: Annotated[
-        bool | None, typer.Option(help="torch.compile; on a graphics card if not given.")
-    ] = None,
+    compile: Annotated[bool | None, typer.Option(help="torch.compile; on a GPU if not given.")] = None,
     log: Annotated[Logs, typer.Option(help="Log every loss by name while training.")] = Logs.csv,
     fall_back: Annotated[
-        bool, typer.Option("--fall-back", help="Where the newest checkpoint is damaged, use the one before.")
+        bool,
+        typer.Option(
+            "--fall-back", help="Pass over checkpoints that are damaged or of another distillation."
+        ),
     ] = False,
 ) -> None:
     """Distil AlexNet: train or load a teacher, train students with any losses, write a report.
 
-    Stopped and called again it goes on where it was. In several processes: torchrun --nproc-per-node 2 -m
+    Stopped and called again it resumes where it was. In several processes: torchrun --nproc-per-node 2 -m
     course_lib.cli distill ..., or srun under SLURM.
     """
     given = locals()  # before anything else is named
@@ -143,10 +153,14 @@ def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
     import torch
     from lightning_fabric import Fabric
 
+    from course_lib.training.loop import PRECISIONS
+
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     elif accelerator == "cuda" and not torch.cuda.is_available():
-        raise CourseError("accelerator cuda was asked for, but PyTorch finds no graphics card here")
+        raise CourseError("accelerator cuda was asked for, but PyTorch finds no GPU here")
+    if precision is not None and precision not in PRECISIONS:
+        raise CourseError(f"precision must be one of {', '.join(PRECISIONS)}, got {precision!r}")
     per_node, nodes = _processes()
     if precision is None:
         precision = "bf16-mixed" if accelerator == "cuda" else "32-true"
@@ -160,17 +174,37 @@ def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
             strategy="ddp" if per_node * nodes > 1 else "auto",
             precision=precision,
         )
-    except ValueError as error:
-        raise CourseError(f"precision {precision!r} or the number of devices is refused: {error}") from error
-    fabric.launch()
+        fabric.launch()
+    except (ValueError, RuntimeError) as error:
+        raise CourseError(
+            f"{per_node} processes on each of {nodes} machines cannot be started on {accelerator}: {error}"
+        ) from error
     return fabric
 
 
 def _processes() -> tuple[int, int]:
     """Processes on this machine, and machines, as torchrun or SLURM say."""
-    world = int(os.environ.get("WORLD_SIZE", os.environ.get("SLURM_NTASKS", "1")))
-    here = os.environ.get("LOCAL_WORLD_SIZE", os.environ.get("SLURM_NTASKS_PER_NODE", str(world)))
-    return int(here), max(1, world // int(here))
+    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+
+    told = os.environ
+    if TorchElasticEnvironment.detect():
+        return int(told["LOCAL_WORLD_SIZE"]), int(told["WORLD_SIZE"]) // int(told["LOCAL_WORLD_SIZE"])
+    if not SLURMEnvironment.detect():
+        return 1, 1
+    tasks = int(told["SLURM_NTASKS"])
+    if tasks > 1 and told.get("SLURM_STEP_NUM_TASKS") != str(tasks):
+        # A script of sbatch knows how many tasks there may be, and is one process that would wait for the others.
+        raise CourseError(
+            f"SLURM has {tasks} tasks for this job, but did not start this process as one of them: begin the command "
+            "with srun"
+        )
+    if tasks > 1 and "SLURM_NTASKS_PER_NODE" not in told:
+        raise CourseError(
+            f"SLURM has {tasks} tasks for this job, but does not say how many on each machine: give it "
+            "--ntasks-per-node in place of --ntasks"
+        )
+    per_node = int(told.get("SLURM_NTASKS_PER_NODE", "1"))
+    return per_node, max(1, tasks // per_node)
 
 
 def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
@@ -191,11 +225,13 @@ def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
 
 
 def _show(report: Any, output: Path, out: Any) -> None:
-    teacher = report.teacher
-    out.print(f"teacher: {teacher.test_accuracy:.2f} % of the test images, {teacher.parameters:,} parameters")
-    for method, several in report.students.items():
-        numbers = ", ".join(f"{each.test_accuracy:.2f}" for each in several)
-        out.print(f"{method}: {numbers} % with {several[0].parameters:,} parameters", highlight=False)
+    for method, several in {"teacher": [report.teacher], **report.students}.items():
+        accuracies = ", ".join(f"{each.test_accuracy:.2f}" for each in several)
+        losses = ", ".join(f"{each.test_loss:.3f}" for each in several)
+        parameters = f"{several[0].parameters:,} parameters"
+        out.print(
+            f"{method}: test accuracy {accuracies} %, test loss {losses}, {parameters}", highlight=False
+        )
     if gain := report.gain():
         out.print(f"student − baseline, points: {gain}", highlight=False, markup=False)
     out.print(f"The report: {(output / 'report.html').resolve().as_uri()}", highlight=False)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from course_lib.data.examples import Examples
 from course_lib.data.splits import check_seed
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +57,9 @@ def scatter(
     """
     check_seed(seed)
     height, width = examples.images.shape[2:]
-    for name, value, least in (
-        ("canvases", canvases, 1),
-        ("objects", objects, 1),
-        ("size", size, max(height, width)),
-        ("gap", gap, 0),
-    ):
-        if type(value) is not int or value < least:
-            raise CourseError(f"{name} must be an integer of at least {least}, got {value!r}")
+    check_count(canvases=canvases, objects=objects)
+    check_count(max(height, width), size=size)
+    check_count(0, gap=gap)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(examples), (canvases, objects), generator=generator)
     images = torch.zeros(canvases, examples.images.shape[1], size, size, dtype=torch.uint8)

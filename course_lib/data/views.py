@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,8 @@ class Views:
     flip: bool = True
 
     def __post_init__(self) -> None:
-        for name, least in (("pad", 0), ("stride", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < least:
-                raise CourseError(f"{name} must be an integer of at least {least}, got {value!r}")
+        check_count(0, pad=self.pad)
+        check_count(stride=self.stride)
         if self.pad % self.stride:
             raise CourseError(
                 f"stride must divide pad, so that the image itself is a view; got {self.stride} and {self.pad}"

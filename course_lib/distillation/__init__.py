@@ -1,7 +1,8 @@
 """The whole recipe: a teacher trained or loaded, students with any losses over several seeds, and a report."""
 
+from course_lib.distillation.networks import load_network
 from course_lib.distillation.plan import Plan
-from course_lib.distillation.recipe import distill, load_teacher
+from course_lib.distillation.recipe import distill
 from course_lib.distillation.report import Report, Student
 
-__all__ = ["Plan", "Report", "Student", "distill", "load_teacher"]
+__all__ = ["Plan", "Report", "Student", "distill", "load_network"]

@@ -33,24 +33,34 @@ _FRAME = """<!doctype html>
 
 def page(report: Report) -> str:
     """The report as HTML."""
+    over = ", with intervals over seeds" if len(report.students["student"]) > 1 else ""
     losses = " + ".join(f"{weight:g} · {name}" for name, weight in report.plan["losses"])
     parts = [
         f"<h1>Distillation on {html.escape(report.data)}</h1>",
         f"<p>The student learned from {html.escape(losses)}, T = {report.plan['temperature']:g}, "
         f"{report.plan['epochs']} epochs, batches of {report.plan['batch_size']}.</p>",
         _results(report),
-        _picture(_accuracies(report), "Test accuracy of teacher and students, with intervals over seeds"),
+        _picture(_accuracies(report), f"Test accuracy of teacher and students{over}"),
     ]
     if any(each.watched for each in [report.teacher, *report.students["student"]]):
         parts.append(_picture(_learning(report), "Validation accuracy over the training"))
     parts += [
         _picture(_losses(report), "Every loss term over the training, by name"),
         "<h2>Settings</h2>",
-        _table(("setting", "value"), [(name, _words(value)) for name, value in report.plan.items()]),
+        _table(("setting", "value"), _settings(report)),
         "<h2>Where the numbers come from</h2>",
         _table(("what", "value"), [(name, _words(value)) for name, value in report.provenance.items()]),
     ]
     return _FRAME.format(style=_STYLE, body="".join(parts))
+
+
+def _settings(report: Report) -> list[tuple[str, str]]:
+    """The plan's; of a loaded teacher its file in place of how it would have been trained."""
+    rows = [(name, _words(value)) for name, value in report.plan.items()]
+    if report.teacher_file is None:
+        return rows
+    kept = [row for row in rows if not row[0].startswith("teacher_") and row[0] != "dropout"]
+    return [("teacher", report.teacher_file), *kept]
 
 
 def _words(value: Any) -> str:
@@ -126,9 +136,12 @@ def _learning(report: Report) -> Figure:
             **{_NAMES[name]: each for name, each in report.students.items()},
         }
         for name, several in shown.items():
-            if several[0].watched:
-                share = [100 * each["step"] / several[0].steps for each in several[0].watched]
-                curves(ax, share, [[each["accuracy"] for each in one.watched] for one in several], label=name)
+            looks = [{each["step"]: each["accuracy"] for each in one.watched} for one in several]
+            # A training that was resumed may have been looked at more often since.
+            steps = sorted(set.intersection(*map(set, looks)))
+            if steps:
+                share = [100 * step / several[0].steps for step in steps]
+                curves(ax, share, [[seen[step] for step in steps] for seen in looks], label=name)
         ax.set_xlabel("share of the training (%)")
         ax.set(ylabel="validation accuracy (%)", ylim=(0, 100))
         ax.legend()

@@ -3,8 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from course_lib.data import Dataset, Views
-from course_lib.errors import CourseError
+from course_lib.data import NAMES, Dataset, Views
+from course_lib.data.splits import check_seed
+from course_lib.errors import CourseError, check_count
 from course_lib.losses._common import check_positive
 from course_lib.losses._jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
@@ -19,26 +20,30 @@ class Plan:
     """The settings of one distillation; the defaults are the article's, with CIFAR-10 and AlexNet.
 
     Attributes:
-        data: name of the data set; a tenth of its training images is set aside for validation.
+        data: name of the data set, as for ``course_lib.data.load``, which also sets images aside for validation.
         losses: of the student, names of ``course_lib.training.LOSSES`` with their weights.
         temperature: T of the losses that have one.
-        epochs, batch_size, optimizer, lr, weight_decay, schedule: of the student's training.
-        teacher_epochs: of the teacher's training; as many as the student's if None.
+        epochs, optimizer, lr: of the student's training, and of the teacher's where nothing else is said for it.
+        batch_size, weight_decay, schedule: of both trainings.
+        teacher_epochs, teacher_optimizer, teacher_lr: of the teacher's training; the student's if None.
         checkpoint_every: epochs between two checkpoints, and between two looks at the validation data.
         teacher_width, student_width: factor of AlexNet's channels and hidden units.
         dropout: of the teacher; the student has none.
         labels: number of training images with labels, balanced by class, another draw for each student; all if None.
             The teacher sees all.
-        seeds: number of students, with seeds 0, 1, ….
+        seeds: number of students, with the seeds ``seed``, ``seed`` + 1, ….
+        seed: of the teacher and the first student.
         baseline: also train each student on hard labels alone, with the same seed and budget.
         augment: draw shifted and mirrored views; "auto" does so for photographs, not for digits.
         shift: largest shift in pixels. stride: shifts are its multiples.
         answers: "cached" asks the teacher about all views once, "live" at every step, "auto" takes what is less work;
             losses of gradients are always answered live where there are views.
-        soft_matrix: S of the losses of gradients: "cross_entropy" (one column) or "class" (C columns).
+        soft_matrix: S of the losses of gradients: "cross_entropy" (one column) or "class" (C columns, from the
+            teacher's answers to all training images).
         estimator: of the losses of gradients that have one: "exact", or "hutchinson" with one backward pass for all
             columns of S.
         target_norm: α of the gradient penalty.
+        smoothing: ε of the smoothed labels.
 
     Raises:
         CourseError: a value that makes no plan.
@@ -54,12 +59,15 @@ class Plan:
     weight_decay: float = 0.0
     schedule: str = "cosine"
     teacher_epochs: int | None = None
+    teacher_optimizer: str | None = None
+    teacher_lr: float | None = None
     checkpoint_every: int = 10
     teacher_width: float = 1.0
     student_width: float = 0.25
     dropout: float = 0.5
     labels: int | None = None
     seeds: int = 1
+    seed: int = 0
     baseline: bool = False
     augment: str = "auto"
     shift: int = 4
@@ -68,15 +76,15 @@ class Plan:
     soft_matrix: str = "cross_entropy"
     estimator: str = "exact"
     target_norm: float = 1.0
+    smoothing: float = 0.1
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "losses", tuple((name, float(weight)) for name, weight in self.losses))
-        for name in ("epochs", "checkpoint_every", "seeds"):
-            self._check_count(name)
-        for name in ("teacher_epochs", "labels"):
-            if getattr(self, name) is not None:
-                self._check_count(name)
+        object.__setattr__(self, "losses", _pairs(self.losses))
+        check_count(epochs=self.epochs, checkpoint_every=self.checkpoint_every, seeds=self.seeds)
+        optional = {"teacher_epochs": self.teacher_epochs, "labels": self.labels}
+        check_count(**{name: value for name, value in optional.items() if value is not None})
         choices = {
+            "data": NAMES,
             "answers": ANSWERS,
             "estimator": ESTIMATORS,
             "soft_matrix": SOFT_MATRICES,
@@ -88,14 +96,14 @@ class Plan:
         for name in ("teacher_width", "student_width"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise CourseError(f"{name} must be a finite number above 0, got {getattr(self, name)!r}")
+        for name in ("dropout", "smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise CourseError(f"{name} must lie in [0, 1), got {getattr(self, name)!r}")
         check_positive(temperature=self.temperature)
+        for seed in (self.seed, *self.student_seeds):
+            check_seed(seed)
         # Made once, so that a wrong value is answered before anything is trained.
-        self.objective(), self.recipe(1000), Views(self.shift, self.stride)
-
-    def _check_count(self, name: str) -> None:
-        value = getattr(self, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+        self.objective(), self.recipe(1000), self.teacher_recipe(1000), Views(self.shift, self.stride)
 
     def values(self) -> dict[str, Any]:
         """All settings as values that JSON knows."""
@@ -108,16 +116,43 @@ class Plan:
             temperature=self.temperature,
             estimator=self.estimator,
             target_norm=self.target_norm,
-            smoothing=0.1,
+            smoothing=self.smoothing,
         )
 
-    def recipe(self, examples: int, epochs: int | None = None) -> Recipe:
-        """How a student is trained on so many examples for so many epochs, by default the plan's."""
-        steps = max(1, examples // self.batch_size) * (epochs or self.epochs)
-        return Recipe(steps, self.batch_size, self.optimizer, self.lr, self.weight_decay, self.schedule)
+    @property
+    def student_seeds(self) -> range:
+        """One for each student."""
+        return range(self.seed, self.seed + self.seeds)
+
+    def recipe(self, examples: int) -> Recipe:
+        """How a student is trained on so many examples."""
+        return self._recipe(examples, self.epochs, self.optimizer, self.lr)
+
+    def teacher_recipe(self, examples: int) -> Recipe:
+        """How the teacher is trained on so many examples."""
+        lr = self.lr if self.teacher_lr is None else self.teacher_lr
+        epochs, optimizer = self.teacher_epochs or self.epochs, self.teacher_optimizer or self.optimizer
+        return self._recipe(examples, epochs, optimizer, lr)
+
+    def _recipe(self, examples: int, epochs: int, optimizer: str, lr: float) -> Recipe:
+        steps = self.steps_per_epoch(examples) * epochs
+        return Recipe(steps, self.batch_size, optimizer, lr, self.weight_decay, self.schedule)
+
+    def steps_per_epoch(self, examples: int) -> int:
+        """Whole batches in so many examples, at least one."""
+        return max(1, examples // self.batch_size)
 
     def views(self, dataset: Dataset) -> Views | None:
         """The augmentation for a data set."""
         if self.augment == "no" or (self.augment == "auto" and _VIEWS[dataset.name] is None):
             return None
         return Views(self.shift, self.stride, flip=dataset.name != "digits")
+
+
+def _pairs(losses: Any) -> tuple[tuple[str, float], ...]:
+    try:
+        return tuple((name, float(weight)) for name, weight in losses)
+    except (TypeError, ValueError):
+        raise CourseError(
+            f"losses must be pairs of a name and a weight, such as [('hard', 0.1)], got {losses!r}"
+        ) from None

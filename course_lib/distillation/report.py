@@ -48,7 +48,9 @@ class Report:
         data: title of the data set.
         teacher: the teacher.
         students: by method, "student" and perhaps "baseline", one for each seed.
-        provenance: date, commit, versions, machine, device, number of processes and peak memory in bytes.
+        provenance: date, commit, versions, machine, device, number of processes, precision, whether compiled and
+            whether the students were trained together, and peak memory in bytes.
+        teacher_file: of a teacher that was loaded; what the plan says about a teacher's training is then void.
     """
 
     plan: Mapping[str, Any]
@@ -56,6 +58,7 @@ class Report:
     teacher: Student
     students: Mapping[str, list[Student]]
     provenance: Mapping[str, Any]
+    teacher_file: str | None = None
 
     def accuracies(self, method: str = "student") -> list[float]:
         """Test accuracy in percent of every seed."""
@@ -68,13 +71,18 @@ class Report:
         return compare(self.accuracies(), self.accuracies("baseline"))
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``report.json`` and ``report.html`` into the folder; the path of the page."""
+        """Write ``report.json`` and ``report.html`` into the folder; the path of the page.
+
+        Raises:
+            CourseError: a file cannot be written.
+        """
         from course_lib.distillation.page import page  # draws with matplotlib, which training does not need
 
         folder = Path(folder)
         content = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
-        for name, text in (("report.json", content), ("report.html", page(self))):
-            write_atomically(folder / name, lambda file, text=text: file.write(text.encode()))
+        write_atomically(folder / "report.json", lambda file: file.write(content.encode()))
+        drawn = page(self)  # after the numbers are safe
+        write_atomically(folder / "report.html", lambda file: file.write(drawn.encode()))
         return folder / "report.html"
 
     @classmethod

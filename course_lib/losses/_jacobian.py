@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 from course_lib.losses._common import at_least_float32, check_finite, check_logits
 
 ESTIMATORS = ("exact", "hutchinson")
@@ -109,8 +109,7 @@ def probed(
     """
     if estimator not in ESTIMATORS:
         raise CourseError(f"estimator must be one of {', '.join(ESTIMATORS)}, got {estimator!r}")
-    if not isinstance(probes, int) or isinstance(probes, bool) or probes < 1:
-        raise CourseError(f"probes must be an integer of at least 1, got {probes!r}")
+    check_count(probes=probes)
     if estimator == "exact":
         if probes != 1:
             raise CourseError(

@@ -11,6 +11,7 @@ from course_lib.measure.quality import (
     confusion,
     evaluate,
     expected_calibration_error,
+    scores,
 )
 
 __all__ = [
@@ -37,4 +38,5 @@ __all__ = [
     "match_places",
     "pooled",
     "score_detections",
+    "scores",
 ]

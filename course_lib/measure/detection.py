@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,7 @@ def find_peaks(scores: Tensor, threshold: float, distance: int = 1) -> Tensor:
     if not isinstance(scores, Tensor) or scores.ndim != 2 or torch.isnan(scores).any():
         came = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise CourseError(f"scores must be a map (h, w) without NaN, got {came}")
-    if type(distance) is not int or distance < 0:
-        raise CourseError(f"distance must be an integer of at least 0, got {distance!r}")
+    check_count(0, distance=distance)
     places = (scores >= threshold).nonzero()
     places = places[scores[tuple(places.T)].argsort(descending=True, stable=True)]
     kept: list[Tensor] = []

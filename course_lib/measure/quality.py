@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from course_lib.data import Examples
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 from course_lib.losses import hard_label_loss
 from course_lib.training import teacher_logits as logits_of
 
@@ -96,8 +96,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
     _check_pair(logits, labels)
-    if not isinstance(bins, int) or bins < 1:
-        raise CourseError(f"bins must be an integer of at least 1, got {bins!r}")
+    check_count(bins=bins)
     # Probabilities, not logits: torchmetrics guesses which it was given from the range of the values. And just below
     # one, in its float32: it would put a confidence of exactly one in a bin of its own, outside the last.
     probabilities = logits.double().softmax(dim=-1).clamp(max=1 - 2**-24)
@@ -126,7 +125,18 @@ def evaluate(model: nn.Module, examples: Examples, teacher_logits: Tensor | None
         examples: labelled examples.
         teacher_logits: the teacher's logits for the same examples, (N, C), for the agreement.
     """
-    logits, labels = logits_of(model, examples).cpu(), examples.labels.cpu()
+    return scores(logits_of(model, examples), examples.labels, teacher_logits)
+
+
+def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None) -> Scores:
+    """All scores of logits (N, C) that a network gave for examples with labels (N,).
+
+    Args:
+        logits: of the network.
+        labels: class indices.
+        teacher_logits: the teacher's for the same examples, (N, C), for the agreement.
+    """
+    logits, labels = logits.detach().cpu(), labels.cpu()
     return Scores(
         loss=float(hard_label_loss(logits, labels)),
         accuracy=float(accuracy(logits, labels)),

@@ -14,7 +14,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from course_lib import __version__
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 from course_lib.files import clear_unfinished, write_atomically
 from course_lib.training.cache import alike
 from course_lib.training.feed import Feed
@@ -53,10 +53,7 @@ class Checkpoints:
     fall_back: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("every", "keep"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_count(every=self.every, keep=self.keep)
 
     def files(self) -> list[Path]:
         """The checkpoints in the folder, the newest first."""

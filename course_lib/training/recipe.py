@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 
 # One line per optimiser. All act on each weight by itself, so that students trained at once do not touch each other.
 OPTIMIZERS = {
@@ -44,10 +44,7 @@ class Recipe:
     schedule: str = "constant"
 
     def __post_init__(self):
-        for name in ("steps", "batch_size"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+        check_count(steps=self.steps, batch_size=self.batch_size)
         if not 0 < self.lr < float("inf"):
             raise CourseError(f"lr must be a finite number above 0, got {self.lr!r}")
         if not 0 <= self.weight_decay < float("inf"):

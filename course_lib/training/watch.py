@@ -8,7 +8,7 @@ import torch
 from lightning_fabric.loggers import Logger
 from torch import nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import check_count
 from course_lib.models import evaluating
 
 
@@ -29,8 +29,7 @@ class Watch:
     every: int
 
     def __post_init__(self) -> None:
-        if not isinstance(self.every, int) or isinstance(self.every, bool) or self.every < 1:
-            raise CourseError(f"every must be an integer of at least 1, got {self.every!r}")
+        check_count(every=self.every)
 
 
 class Watcher:

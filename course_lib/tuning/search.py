@@ -10,7 +10,7 @@ from optuna.exceptions import ExperimentalWarning, UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import DBAPIError
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_count
 from course_lib.progress import Stopped
 from course_lib.training import TrainingDiverged
 from course_lib.tuning.settings import METHODS, Setting
@@ -202,9 +202,7 @@ def students_trained(study: optuna.Study) -> int:
 
 
 def _refuse(trials: int, seeds: Sequence[int], chunk: int, methods: Sequence[str]) -> None:
-    for name, value in (("trials", trials), ("chunk", chunk)):
-        if not isinstance(value, int) or value < 1:
-            raise CourseError(f"{name} must be an integer of at least 1, got {value!r}")
+    check_count(trials=trials, chunk=chunk)
     if len(set(seeds)) < max(2, len(seeds)):
         raise CourseError(f"seeds must be at least two and all different, got {list(seeds)}")
     unknown = [method for method in methods if method not in METHODS]

@@ -1,6 +1,7 @@
 """``course distill``: its flags, killed and gone on, and in two processes under torchrun."""
 
 import csv
+import importlib
 import json
 import os
 import random
@@ -11,14 +12,18 @@ import time
 from dataclasses import fields
 from importlib.util import find_spec
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from torch import distributed
 from typer.testing import CliRunner
 
+from course_lib import distillation
 from course_lib.cli import app
 from course_lib.distillation import Plan
+from course_lib.training import LOSSES
 
+module = importlib.import_module("course_lib.cli.distill")  # the package has a function of this name
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = [
     *("--data", "digits", "--epochs", "4", "--checkpoint-every", "1", "--batch-size", "32", "--labels", "96"),
@@ -81,7 +86,7 @@ def test_flags_become_the_plan_and_every_setting_of_a_plan_is_a_flag(tmp_path):
         (["--epochs", "0"], "epochs must be an integer of at least 1, got 0"),
         (
             ["--accelerator", "cpu", "--precision", "12-bit"],
-            "precision '12-bit' or the number of devices is refused",
+            "precision must be one of 32-true, bf16-mixed, 16-mixed, got '12-bit'",
         ),
     ],
 )
@@ -92,9 +97,176 @@ def test_wrong_flags_are_answered_in_a_sentence(arguments, words, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.skipif(
-    bool(find_spec("tensorboard") or find_spec("tensorboardX")), reason="TensorBoard is installed"
+def test_a_flag_that_is_not_given_leaves_what_the_plan_says(monkeypatch, tmp_path):
+    plans = []
+    monkeypatch.setattr(distillation, "distill", lambda plan, *_, **__: plans.append(plan) or Silent())
+    assert course("--accelerator", "cpu", "-o", str(tmp_path)).exit_code == 0
+    assert plans == [Plan()]
+
+
+class Silent:
+    """A report with nothing to show."""
+
+    teacher = distillation.Student(0, 1, 50.0, 1.0, 100.0, 1.0, 50.0, 1.0, 1)
+    students: ClassVar = {}
+
+    def gain(self):
+        return None
+
+
+def test_every_flag_reaches_the_recipe(monkeypatch, tmp_path):
+    calls = []
+    monkeypatch.setattr(
+        distillation, "distill", lambda *given, **settings: calls.append((given, settings)) or Silent()
+    )
+    teacher = tmp_path / "teacher.pt"
+    engine = [
+        "--teacher",
+        str(teacher),
+        "--together",
+        "--compile",
+        "--fall-back",
+        "--precision",
+        "bf16-mixed",
+    ]
+    values = {
+        "data": "digits",
+        "temperature": 3.0,
+        "epochs": 7,
+        "teacher_epochs": 8,
+        "teacher_optimizer": "momentum",
+        "teacher_lr": 0.05,
+        "batch_size": 16,
+        "checkpoint_every": 2,
+        "optimizer": "sgd",
+        "lr": 0.01,
+        "weight_decay": 0.001,
+        "schedule": "constant",
+        "teacher_width": 0.5,
+        "student_width": 0.125,
+        "dropout": 0.25,
+        "labels": 100,
+        "seeds": 4,
+        "seed": 9,
+        "augment": "no",
+        "shift": 2,
+        "stride": 2,
+        "answers": "live",
+        "soft_matrix": "class",
+        "estimator": "hutchinson",
+        "target_norm": 2.0,
+        "smoothing": 0.2,
+    }
+    flags = [word for key, value in values.items() for word in ("--" + key.replace("_", "-"), str(value))]
+    answer = course(
+        *flags, "--loss", "logit=2", "--baseline", *engine, "--accelerator", "cpu", "-o", str(tmp_path)
+    )
+    assert answer.exit_code == 0, answer.output
+    ((plan, folder), settings) = calls[0]
+    assert plan == Plan(losses=[("logit", 2.0)], baseline=True, **values)
+    assert set(values) | {"losses", "baseline"} == {field.name for field in fields(Plan)}
+    defaults = Plan()
+    assert all(value != getattr(defaults, name) for name, value in values.items()), "else nothing is tested"
+    assert (folder, settings["teacher"]) == (tmp_path, teacher)
+    assert settings["together"] is settings["compile"] is settings["fall_back"] is True
+    assert settings["fabric"].strategy.precision.precision == "bf16-mixed"
+
+
+def test_the_help_names_every_loss():
+    shown = " ".join(course("--help").output.replace("│", " ").split())
+    assert ", ".join(LOSSES) in shown
+
+
+def test_students_trained_together_are_shown_logged_and_kept(tmp_path):
+    answer = course(*SMALL, "--seeds", "2", "--together", "-o", str(tmp_path))
+    assert answer.exit_code == 0, answer.output
+    kept = students(tmp_path)[0]["students"]["student"]
+    for each in kept:
+        assert f"{each['test_accuracy']:.2f}" in answer.output
+        assert f"{each['test_loss']:.3f}" in answer.output
+    rows = list(csv.DictReader((tmp_path / "logs/student/version_0/metrics.csv").open()))
+    assert {"train/hard", "train/soft_target", "train/total"} < set(rows[0])
+    assert students(tmp_path)[0]["provenance"]["together"] is True
+
+
+def test_a_damaged_checkpoint_is_refused_with_the_flag_that_helps_and_passed_over_with_it(tmp_path):
+    assert course(*SMALL, "-o", str(tmp_path)).exit_code == 0
+    expected = students(tmp_path)[1]
+    newest = max((tmp_path / "student/seed-0").glob("*.ckpt"))
+    newest.write_bytes(newest.read_bytes()[:-9])
+    answer = course(*SMALL, "-o", str(tmp_path))
+    assert answer.exit_code == 1
+    assert "is damaged or was changed" in answer.output
+    assert "--fall-back" in answer.output
+    process = started(*SMALL, "--fall-back", "-o", str(tmp_path))
+    _, error = process.communicate()
+    assert process.returncode == 0, error
+    before = "step-0000000009.ckpt"
+    assert f"resuming from {before}, for {newest} is damaged" in error
+    assert students(tmp_path)[1] == expected
+
+
+SLURM = {
+    "SLURM_NTASKS": "8",
+    "SLURM_NTASKS_PER_NODE": "4",
+    "SLURM_STEP_NUM_TASKS": "8",
+    "SLURM_JOB_NAME": "x",
+}
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ({}, (1, 1)),
+        (SLURM, (4, 2)),
+        ({"SLURM_NTASKS": "1", "SLURM_JOB_NAME": "x"}, (1, 1)),
+        (SLURM | {"SLURM_JOB_NAME": "interactive"}, (1, 1)),
+        (
+            SLURM | {"TORCHELASTIC_RUN_ID": "1", "WORLD_SIZE": "6", "LOCAL_WORLD_SIZE": "2", "RANK": "0"},
+            (2, 3),
+        ),
+    ],
 )
+def test_processes_are_counted_as_torchrun_or_slurm_say(monkeypatch, told, expected):
+    clean_of_launchers(monkeypatch, told)
+    assert module._processes() == expected
+
+
+@pytest.mark.parametrize(
+    ("missing", "words"),
+    [
+        ("SLURM_STEP_NUM_TASKS", "begin the command with srun"),
+        ("SLURM_NTASKS_PER_NODE", "give it --ntasks-per-node in place of --ntasks"),
+    ],
+)
+def test_slurm_jobs_that_would_wait_for_ever_are_refused(monkeypatch, tmp_path, missing, words):
+    clean_of_launchers(monkeypatch, {name: value for name, value in SLURM.items() if name != missing})
+    answer = course("--accelerator", "cpu", "-o", str(tmp_path))
+    assert answer.exit_code == 2
+    assert "SLURM has 8 tasks for this job" in answer.output
+    assert words in answer.output
+
+
+def clean_of_launchers(monkeypatch, told):
+    for name in list(os.environ):
+        if name.startswith(("SLURM_", "TORCHELASTIC_")) or name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE", "RANK"):
+            monkeypatch.delenv(name)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+
+
+def tensorboard_is_there():
+    return bool(find_spec("tensorboard") or find_spec("tensorboardX"))
+
+
+@pytest.mark.skipif(not tensorboard_is_there(), reason="TensorBoard is not installed")
+def test_tensorboard_logs_are_written(tmp_path):
+    answer = course(*SMALL, "--log", "tensorboard", "-o", str(tmp_path))
+    assert answer.exit_code == 0, answer.output
+    assert list((tmp_path / "logs/student/seed-0").rglob("events.out.tfevents.*"))
+
+
+@pytest.mark.skipif(tensorboard_is_there(), reason="TensorBoard is installed")
 def test_tensorboard_logs_name_the_package_that_is_missing(tmp_path):
     answer = course("--log", "tensorboard", "-o", str(tmp_path))
     assert answer.exit_code == 2
@@ -104,19 +276,24 @@ def test_tensorboard_logs_name_the_package_that_is_missing(tmp_path):
 def test_killed_at_random_moments_and_begun_again_it_ends_with_the_same_numbers(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     settings = [*SMALL, "--seeds", "2"]
-    start = time.monotonic()
-    assert started(*settings, "-o", str(whole)).wait() == 0
-    lasted = time.monotonic() - start
+    assert course(*settings, "-o", str(whole)).exit_code == 0
     moments = random.Random(0)
-    for _ in range(3):
+    for training in ("teacher", "student/seed-0", "student/seed-1"):
         process = started(*settings, "-o", str(killed))
-        time.sleep(lasted * moments.uniform(0.5, 1.0))
+        while process.poll() is None and not list((killed / training).glob("*.ckpt")):
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.02))
         process.send_signal(signal.SIGKILL)
         process.communicate()
+        assert process.returncode == -signal.SIGKILL, f"it was to be killed after {training} had begun"
+    before = {path: path.stat().st_mtime_ns for path in (killed / "teacher").iterdir()}
     process = started(*settings, "-o", str(killed))
     _, error = process.communicate()
     assert process.returncode == 0, error
     assert students(killed)[1] == students(whole)[1]
+    assert {path: path.stat().st_mtime_ns for path in (killed / "teacher").iterdir()} == before, (
+        "not repeated"
+    )
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path):

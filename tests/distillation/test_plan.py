@@ -16,8 +16,22 @@ def test_the_defaults_are_the_articles():
 def test_epochs_become_steps_of_whole_batches():
     plan = Plan(epochs=3, batch_size=128)
     assert plan.recipe(1000).steps == 3 * 7
-    assert plan.recipe(1000, epochs=5).steps == 5 * 7
     assert plan.recipe(50).steps == 3
+
+
+def test_the_teacher_is_trained_like_the_student_unless_told_otherwise():
+    plan = Plan(epochs=3, batch_size=128, lr=0.002)
+    assert plan.teacher_recipe(1000) == plan.recipe(1000)
+    other = Plan(
+        epochs=3, batch_size=128, lr=0.002, teacher_epochs=5, teacher_optimizer="momentum", teacher_lr=0.1
+    )
+    assert other.recipe(1000) == plan.recipe(1000)
+    taught = other.teacher_recipe(1000)
+    assert (taught.steps, taught.optimizer, taught.lr) == (5 * 7, "momentum", 0.1)
+
+
+def test_students_have_seeds_one_after_another():
+    assert list(Plan(seeds=3, seed=7).student_seeds) == [7, 8, 9]
 
 
 def test_photographs_are_augmented_and_digits_are_not():
@@ -50,6 +64,15 @@ def test_losses_are_summed_by_name_with_the_plans_settings():
         ({"shift": 4, "stride": 3}, "stride must divide pad"),
         ({"temperature": -1.0}, "temperature must be a finite number above 0, got -1.0"),
         ({"student_width": 0.0}, "student_width must be a finite number above 0, got 0.0"),
+        ({"data": "imagenet"}, "data must be one of digits, cifar10, got 'imagenet'"),
+        ({"dropout": 1.5}, r"dropout must lie in \[0, 1\), got 1.5"),
+        ({"batch_size": True}, "batch_size must be an integer of at least 1, got True"),
+        ({"losses": ("hard",)}, r"losses must be pairs of a name and a weight, .* got \('hard',\)"),
+        ({"losses": [("hard", "much")]}, "losses must be pairs of a name and a weight"),
+        ({"seed": -1}, r"seed must be an integer from 0 to 2\*\*32 - 1, got -1"),
+        ({"seed": 2**32 - 1, "seeds": 2}, "seed must be an integer from 0"),
+        ({"teacher_lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
+        ({"smoothing": 1.0}, r"smoothing must lie in \[0, 1\), got 1.0"),
     ],
 )
 def test_wrong_values_are_answered_in_a_sentence(settings, words):

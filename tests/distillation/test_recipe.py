@@ -6,15 +6,24 @@ from dataclasses import replace
 import nbformat
 import pytest
 import torch
+from filelock import FileLock
 
 from course_lib.data import load
-from course_lib.distillation import Report, distill, load_teacher
+from course_lib.distillation import Report, distill, load_network
+from course_lib.distillation import page as page_module
 from course_lib.distillation import recipe as module
+from course_lib.distillation.answers import answering
+from course_lib.distillation.networks import save_network
 from course_lib.errors import CourseError
+from course_lib.matrices import class_soft_matrix
 from course_lib.measure import accuracy
+from course_lib.models import alexnet
 from course_lib.runner import plan as make_plan
 from course_lib.runner.execute import run_notebook
 from course_lib.training import Checkpoints, LiveTeacher, TeacherCache, fit, teacher_logits
+from course_lib.training.checkpoint import Keeper
+
+SETTINGS = {"image_shape": [3, 32, 32], "num_classes": 10, "width": 1 / 64, "dropout": 0.0}
 
 
 def test_a_distillation_leaves_a_report_a_page_a_teacher_and_checkpoints(plan, tmp_path):
@@ -25,9 +34,14 @@ def test_a_distillation_leaves_a_report_a_page_a_teacher_and_checkpoints(plan, t
         assert words in page
     assert "http" not in page.replace("http-equiv", "")
     digits = load("digits")
-    teacher = load_teacher(tmp_path / "teacher.pt", digits)
-    found = 100 * float(accuracy(teacher_logits(teacher, digits.test), digits.test.labels))
-    assert report.teacher.test_accuracy == pytest.approx(found)
+    files = {"teacher.pt": report.teacher}
+    for name, several in report.students.items():
+        files |= {f"{name}/seed-{seed}.pt": several[seed] for seed in (0, 1)}
+    for name, reported in files.items():
+        network = load_network(tmp_path / name, digits)
+        assert not network.training
+        found = 100 * float(accuracy(teacher_logits(network, digits.test), digits.test.labels))
+        assert reported.test_accuracy == pytest.approx(found), name
     assert report.teacher.test_agreement == 100
     assert [each.seed for each in report.students["student"]] == [0, 1]
     assert report.students["student"][0].steps == 2 * 3
@@ -48,10 +62,21 @@ def test_called_again_it_goes_on_and_repeats_nothing(plan, tmp_path, monkeypatch
         return fit(*arguments, **settings)
 
     monkeypatch.setattr(module, "fit", stopping)
-    with pytest.raises(KeyboardInterrupt):
+    # The traceback is kept, as a notebook keeps it, and with it all that the stopped call held.
+    with pytest.raises(KeyboardInterrupt) as stopped:
         distill(plan, tmp_path / "stopped")
     monkeypatch.setattr(module, "fit", fit)
+    found, restore = [], Keeper.restore
+
+    def restored(self, **more):
+        answer = restore(self, **more)
+        found.append(answer[0])
+        return answer
+
+    monkeypatch.setattr(Keeper, "restore", restored)
     second = distill(plan, tmp_path / "stopped")
+    assert stopped.tb is not None
+    assert found == [2 * (1200 // 32), 6, 6, 0, 0], "the teacher and two students were there already"
     for name, several in first.students.items():
         for one, other in zip(several, second.students[name], strict=True):
             assert one.losses == other.losses
@@ -65,18 +90,24 @@ def test_the_teacher_of_one_distillation_serves_another(plan, tmp_path):
         replace(plan, losses=losses, seeds=1), tmp_path / "two", teacher=tmp_path / "one" / "teacher.pt"
     )
     assert not (tmp_path / "two" / "teacher.pt").exists()
+    assert report.teacher_file == str(tmp_path / "one" / "teacher.pt")
+    page = (tmp_path / "two" / "report.html").read_text()
+    assert "one/teacher.pt" in page
+    assert "teacher_epochs" not in page
+    assert "teacher_epochs" in (tmp_path / "one" / "report.html").read_text()
     assert set(report.students["student"][0].losses) == {"logit", "gradient_matching", "angle", "total"}
     assert report.teacher.steps == 0
 
 
 def test_answers_take_the_form_that_is_less_work(plan, tmp_path):
     digits = load("digits")
-    engine = module.Engine(module.Fabric(accelerator="cpu", devices=1), tmp_path, progress=False)
-    big = module.alexnet((1, 8, 8), 10, width=1 / 64, dropout=0.0)
+    fabric = module.Fabric(accelerator="cpu", devices=1)
+    big = alexnet((1, 8, 8), 10, width=1 / 64, dropout=0.0)
 
     def form(**settings):
         made = replace(plan, **settings)
-        return module._answering(made, big, digits.train.subset(20, seed=0), made.views(digits), engine)
+        settings = {"train": digits.train, "folder": tmp_path, "fabric": fabric, "progress": False}
+        return answering(made, big, digits.train.subset(20, seed=0), made.views(digits), **settings)
 
     assert form(losses=[("hard", 1.0)]) is None
     assert isinstance(form(), TeacherCache)
@@ -87,7 +118,11 @@ def test_answers_take_the_form_that_is_less_work(plan, tmp_path):
     assert isinstance(form(augment="yes", shift=1, epochs=1, answers="cached"), TeacherCache)
     matching = [("gradient_matching", 1.0)]
     assert form(losses=matching).gradients.shape == (20, 1, 1, 8, 8)
-    assert form(losses=matching, soft_matrix="class").gradients.shape == (20, 10, 1, 8, 8)
+    classes = form(losses=matching, soft_matrix="class")
+    assert classes.gradients.shape == (20, 10, 1, 8, 8)
+    logits = teacher_logits(big, digits.train)
+    expected = class_soft_matrix(logits, digits.train.labels, plan.temperature, 10)
+    assert torch.allclose(classes.soft_matrix, expected), "of all training images, not of the students'"
     assert isinstance(form(losses=matching, augment="yes", shift=1, epochs=50), LiveTeacher)
 
 
@@ -99,6 +134,7 @@ def test_students_trained_together_are_those_trained_one_by_one(plan, tmp_path):
             assert stacked.seed == alone.seed
             for term, values in alone.losses.items():
                 assert stacked.losses[term] == pytest.approx(values, rel=1e-3)
+    assert (tmp_path / "together/student/seed-1.pt").exists()
     first, second = together.students["student"]
     assert first.losses["soft_target"][0] != second.losses["soft_target"][0]
 
@@ -106,12 +142,17 @@ def test_students_trained_together_are_those_trained_one_by_one(plan, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "teacher must be a file, got .* which does not exist"),
-        (b"not a teacher", "is not a teacher of course distill"),
-        ({"settings": {"image_shape": [3, 32, 32], "num_classes": 10}, "weights": {}}, "is a teacher for"),
+        (None, "path must be the file of a network, got .* which is none"),
+        (b"not a teacher", "holds no network of course distill"),
+        ([1, 2], "holds no network of course distill"),
+        ({"settings": {"image_shape": [3, 32, 32]}, "weights": {}}, "holds no network of course distill"),
+        ({"settings": {"image_shape": 5, "num_classes": 10}, "weights": {}}, "holds no network"),
+        ({"settings": SETTINGS | {"widht": 1.0}, "weights": {}}, "holds no network of course distill"),
+        ({"settings": SETTINGS, "weights": {}}, "holds no network of course distill"),
+        ({"settings": SETTINGS, "weights": 1}, "holds no network of course distill"),
     ],
 )
-def test_a_teacher_that_is_none_or_of_other_data_is_refused(plan, tmp_path, content, words):
+def test_a_teacher_that_is_none_is_refused_before_anything_is_done(plan, tmp_path, content, words):
     path = tmp_path / "teacher.pt"
     if isinstance(content, bytes):
         path.write_bytes(content)
@@ -119,6 +160,70 @@ def test_a_teacher_that_is_none_or_of_other_data_is_refused(plan, tmp_path, cont
         torch.save(content, path)
     with pytest.raises(CourseError, match=words):
         distill(plan, tmp_path / "out", teacher=path)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_teacher_of_other_images_is_refused(plan, tmp_path):
+    save_network(tmp_path / "teacher.pt", alexnet(**SETTINGS), SETTINGS)
+    assert load_network(tmp_path / "teacher.pt").grid == (4, 4)
+    with pytest.raises(CourseError, match=r"holds a network for \(3, 32, 32\) and 10 classes, not for"):
+        distill(plan, tmp_path / "out", teacher=tmp_path / "teacher.pt")
+
+
+@pytest.mark.parametrize("labels", [5, 5000])
+def test_labels_that_are_too_few_or_too_many_are_refused_before_anything_is_trained(plan, tmp_path, labels):
+    with pytest.raises(CourseError, match=rf"n must be an integer from 10 .* to 1200 \(all\), got {labels}"):
+        distill(replace(plan, labels=labels), tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_more_students_are_added_to_a_finished_distillation(plan, tmp_path):
+    """With views the teacher is asked live for one student of few epochs, and beforehand for many."""
+    alone = replace(plan, augment="yes", shift=1, epochs=6, seeds=1, baseline=False)
+    first = distill(alone, tmp_path)
+    both = distill(replace(alone, seeds=2, checkpoint_every=2), tmp_path)
+    assert list((tmp_path / "answers").iterdir()), "this time the answers were kept"
+    old, new = first.students["student"][0], both.students["student"][0]
+    assert replace(new, seconds=old.seconds) == old, "not trained again"
+    assert len(both.students["student"]) == 2
+
+
+def test_another_first_seed_gives_another_teacher_and_other_students(plan, tmp_path):
+    small = replace(plan, baseline=False, labels=None, seeds=1)
+    first, other = distill(small, tmp_path / "0"), distill(replace(small, seed=5), tmp_path / "5")
+    assert other.students["student"][0].seed == 5
+    assert other.teacher.seed == 5
+    assert other.teacher.losses != first.teacher.losses
+    assert other.students["student"][0].losses != first.students["student"][0].losses
+
+
+def test_two_distillations_do_not_work_in_one_folder(plan, tmp_path):
+    tmp_path.joinpath("answers").mkdir()
+    with FileLock(tmp_path / ".lock"):
+        left = [tmp_path / ".part-left", tmp_path / "answers" / ".part-left"]
+        for path in left:
+            path.write_bytes(b"half")
+        with pytest.raises(CourseError, match="another distillation is at work in"):
+            distill(plan, tmp_path)
+        assert all(path.exists() for path in left), "the other may be writing them"
+    distill(replace(plan, seeds=1, baseline=False), tmp_path)
+    assert not any(path.exists() for path in left)
+
+
+def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(plan, tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(CourseError, match=r"cannot write to .*file.out: Not a directory"):
+        distill(plan, tmp_path / "file" / "out")
+
+
+def test_the_numbers_are_safe_before_the_page_is_drawn(plan, tmp_path, monkeypatch):
+    def no_fonts(report):
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr(page_module, "page", no_fonts)
+    with pytest.raises(RuntimeError, match="no fonts"):
+        distill(replace(plan, seeds=1, baseline=False), tmp_path)
+    assert Report.read(tmp_path / "report.json").students["student"]
 
 
 def test_a_folder_of_another_plan_is_refused(plan, tmp_path):

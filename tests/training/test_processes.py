@@ -74,3 +74,12 @@ def test_a_training_of_two_goes_on_from_its_checkpoint_with_the_same_bits(both):
 
 def test_batches_that_cannot_be_parted_equally_are_refused(both):
     assert "batch_size must be a multiple of the number of processes, 2, got 15" in both[1]["odd"]
+
+
+def test_what_cannot_be_done_is_said_by_all_and_none_waits(both):
+    for found in both:
+        first, shares, together, locked = found["refused"]
+        assert first == "the disk is full"
+        assert shares == "batch_size must be a multiple of the number of processes, 2, got 33"
+        assert together == "together must be False in several processes, got True in 2"
+        assert locked.startswith("another distillation is at work in")

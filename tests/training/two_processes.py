@@ -1,12 +1,16 @@
 """What each of two processes does in test_processes.py; run by torchrun with a folder for the results."""
 
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
+from filelock import FileLock
 from lightning_fabric import Fabric
 
 from course_lib.data import Views, load
+from course_lib.distillation import Plan, distill
 from course_lib.errors import CourseError
 from course_lib.models import cnn_teacher, mlp, small_mlp
 from course_lib.training import (
@@ -20,6 +24,7 @@ from course_lib.training import (
     hard_labels,
     soft_targets,
 )
+from course_lib.training.processes import by_first
 
 RECIPE = Recipe(steps=12, batch_size=16, optimizer="momentum", lr=0.05)
 VIEWS = Views(pad=1, flip=False)
@@ -100,7 +105,35 @@ def main(folder):
         fit(small_mlp, hard_labels(), train(), Recipe(steps=1, batch_size=15), fabric=fabric)
     except CourseError as error:
         found["odd"] = str(error)
+    found["refused"] = list(refusals(fabric, folder))
     torch.save(found, folder / f"{fabric.global_rank}.pt")
+
+
+def refusals(fabric, folder):
+    """What each process says about what cannot be done, or what the first alone finds out."""
+
+    def fails():
+        raise CourseError("the disk is full")
+
+    plan = Plan(data="digits", batch_size=33)
+    for work in (
+        lambda: by_first(fails, fabric),
+        lambda: distill(plan, folder / "out", fabric=fabric),
+        lambda: distill(replace(plan, batch_size=32), folder / "out", fabric=fabric, together=True),
+        lambda: distill(replace(plan, batch_size=32), folder / "used", fabric=fabric),
+    ):
+        try:
+            with used(folder / "used") if fabric.is_global_zero else nullcontext():
+                work()
+        except CourseError as error:
+            yield str(error)
+        fabric.barrier()
+
+
+def used(folder):
+    """As another distillation would hold it."""
+    folder.mkdir(exist_ok=True)
+    return FileLock(folder / ".lock")
 
 
 if __name__ == "__main__":

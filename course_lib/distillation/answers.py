@@ -1,0 +1,64 @@
+"""How the students of a plan are told what the teacher says: from what it said once, or asked at every step."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from course_lib.data import Examples, Views
+from course_lib.distillation.plan import Plan
+from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
+from course_lib.training import LiveTeacher, TeacherCache, cache_teacher, shared_logits
+from course_lib.training.processes import by_first
+
+SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
+
+
+def answering(
+    plan: Plan,
+    teacher: nn.Module,
+    asked: Examples,
+    views: Views | None,
+    *,
+    train: Examples,
+    folder: Path,
+    fabric: Fabric,
+    progress: bool = True,
+) -> TeacherCache | LiveTeacher | None:
+    """The teacher in the form that is less work for what the plan's losses ask; None where they ask nothing.
+
+    Args:
+        plan: what is to be done.
+        teacher: the network, on the device of the training.
+        asked: all examples that any student sees.
+        views: of which they see one at a time.
+        train: the teacher's training images, from which S of the classes is computed.
+        folder: for the file of a cache.
+        fabric: whose first process asks; the others read the file.
+        progress: show a bar where a person can see it.
+    """
+    sources = {source.name for source in plan.objective().sources}
+    if not any(name.startswith("teacher") or name == "soft_matrix" for name in sources):
+        return None
+    gradients = bool(sources & {"soft_matrix", "teacher_gradients"})
+    matrix = _soft_matrix(plan, teacher, train, fabric) if gradients else None
+    passes = plan.epochs * plan.seeds
+    live = plan.answers == "live" or (
+        views is not None and (gradients or (plan.answers == "auto" and len(views) > passes))
+    )
+    if live:
+        return LiveTeacher(teacher, matrix)
+    if callable(matrix):
+        matrix = matrix(shared_logits(teacher, asked, fabric), asked.labels.cpu())
+    settings = {"views": views, "soft_matrix": matrix, "directory": folder, "progress": progress}
+    if fabric.world_size > 1:
+        by_first(lambda: cache_teacher(teacher, asked, **settings), fabric)
+    return cache_teacher(teacher, asked, **settings)
+
+
+def _soft_matrix(plan: Plan, teacher: nn.Module, train: Examples, fabric: Fabric) -> SoftMatrix:
+    if plan.soft_matrix == "cross_entropy":
+        return cross_entropy_matrix
+    logits = shared_logits(teacher, train, fabric)
+    return class_soft_matrix(logits, train.labels.cpu(), plan.temperature, logits.shape[1])
