@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.teacher_cache import (
     BATCH,
@@ -29,6 +29,7 @@ from benchmarks.timing import take_turns, timed
 from course_lib.data import Dataset, Views, load
 from course_lib.files import save_atomically, write_atomically
 from course_lib.measure import accuracy, compare
+from course_lib.models import HalfPrecision
 from course_lib.provenance import provenance
 from course_lib.training import (
     Checkpoints,
@@ -79,18 +80,6 @@ WAYS = {
     "logits, 18 views": Way({"logit": 1.0}, SHIFTS),
     "soft targets and input gradient, 18 views": Way(SOFT | {"input_gradient": 0.001}, SHIFTS),
 }
-
-
-class HalfPrecision(nn.Module):
-    """A trained network that answers by bfloat16 arithmetic."""
-
-    def __init__(self, network: nn.Module):
-        super().__init__()
-        self.network = network
-
-    def forward(self, inputs: Tensor) -> Tensor:
-        with torch.autocast(inputs.device.type, torch.bfloat16):
-            return self.network(inputs.contiguous(memory_format=torch.channels_last)).float()
 
 
 class Study:

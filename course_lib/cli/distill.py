@@ -152,6 +152,7 @@ def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
     """Fabric for this process: alone, or one of those that torchrun or SLURM started."""
     import torch
     from lightning_fabric import Fabric
+    from lightning_fabric.utilities.exceptions import MisconfigurationException
 
     from course_lib.training.loop import PRECISIONS
 
@@ -175,7 +176,7 @@ def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
             precision=precision,
         )
         fabric.launch()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, MisconfigurationException) as error:
         raise CourseError(
             f"{per_node} processes on each of {nodes} machines cannot be started on {accelerator}: {error}"
         ) from error

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from course_lib.data import Examples, Views
 from course_lib.distillation.plan import Plan
 from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
+from course_lib.models import HalfPrecision
 from course_lib.training import LiveTeacher, TeacherCache, cache_teacher, shared_logits
 from course_lib.training.processes import by_first
 
@@ -47,6 +48,8 @@ def answering(
     live = plan.answers == "live" or (
         views is not None and (gradients or (plan.answers == "auto" and len(views) > passes))
     )
+    if not gradients and fabric.strategy.precision.precision == "bf16-mixed":
+        teacher = HalfPrecision(teacher)  # as the student is trained; slopes want more
     if live:
         return LiveTeacher(teacher, matrix)
     if callable(matrix):

@@ -105,14 +105,17 @@ def distill(
     engine = Engine(fabric, Path(folder), loggers, together, compile, fall_back, progress)
     if together and fabric.world_size > 1:
         raise CourseError(f"together must be False in several processes, got True in {fabric.world_size}")
-    dataset = load(plan.data)
+    with fabric.rank_zero_first(
+        local=True
+    ):  # the first on each machine decodes the images, the others read them
+        dataset = load(plan.data)
     labelled = _labelled(plan, dataset)
     for examples in (dataset.train, labelled[0]):
         check_shares(min(plan.batch_size, len(examples)), fabric)
     given = None if teacher is None else load_network(teacher, dataset)
     with _alone_in(engine.folder, fabric):
         big, taught = _taught(plan, dataset, engine) if given is None else (given, None)
-        big = big.to(fabric.device)
+        big = big.to(fabric.device, memory_format=torch.channels_last)
         answers = answering(
             plan,
             big,
@@ -332,4 +335,4 @@ def _how(engine: Engine) -> dict[str, str | int | bool | None]:
         "together": engine.together,
         "peak_memory_bytes": peak_memory(),
     }
-    return found | ({"peak_device_memory_bytes": torch.cuda.max_memory_allocated()} if on_gpu else {})
+    return found | ({"peak_device_memory_bytes": torch.cuda.max_memory_allocated(device)} if on_gpu else {})

@@ -48,7 +48,7 @@ def layer_response_loss(
     if student.ndim == 4:
         student, teacher = on_smaller_grid(student, teacher)
     if adapter is not None:
-        student = torch.einsum("ts,ns...->nt...", adapter.to(student.dtype), student)
+        student = torch.einsum("ts,ns...->nt...", adapter.to(student), student)
     return (student - teacher).square().sum() / len(student)
 
 
@@ -69,5 +69,6 @@ def input_gradient_loss(
     Raises:
         CourseError: as in ``gradient_loss``.
     """
-    identity = torch.eye(student_logits.shape[1]).to(student_logits)
+    # Made where it is used: a copy from the CPU would make the GPU wait at every step.
+    identity = torch.eye(student_logits.shape[1], dtype=student_logits.dtype, device=student_logits.device)
     return gradient_loss(student_logits, inputs, identity, estimator=estimator)

@@ -83,7 +83,10 @@ def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> 
             raise CourseError(f"target_norm must be a number or one per layer, got {target_norm!r}")
         if not all(0 <= each < math.inf for each in numbers):
             raise CourseError(f"target_norm must be finite and at least 0, got {target_norm}")
-        target_norm = torch.tensor(target_norm, dtype=squares.dtype, device=squares.device)
+        # Filled where it is used: a copy from the CPU would make the GPU wait at every step.
+        target_norm = torch.stack(
+            [torch.full((), each, dtype=squares.dtype, device=squares.device) for each in numbers]
+        )
     if target_norm.shape not in ((), (1,), (layers,)):
         raise CourseError(
             f"target_norm must be one number or one per layer ({layers}), got shape {tuple(target_norm.shape)}"

@@ -4,12 +4,14 @@ from course_lib.models.activations import Activations
 from course_lib.models.alexnet import alexnet, fully_convolutional
 from course_lib.models.cnn import cnn_teacher
 from course_lib.models.evaluating import evaluating
+from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 from course_lib.models.regressors import WithRegressors
 
 __all__ = [
     "Activations",
+    "HalfPrecision",
     "WithRegressors",
     "alexnet",
     "big_mlp",

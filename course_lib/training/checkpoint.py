@@ -115,13 +115,14 @@ class Keeper:
                 part.load_state_dict(kept["parts"][name])
         random = kept["random"][self._fabric.global_rank]
         torch.set_rng_state(random["cpu"])
-        if torch.cuda.is_available() and random["cuda"] is not None:
-            torch.cuda.set_rng_state(random["cuda"])
+        if self._fabric.device.type == "cuda" and random["cuda"] is not None:
+            torch.cuda.set_rng_state(random["cuda"], self._fabric.device)
         return kept["done"], kept["seconds"], kept["record"]
 
     def save(self, done: int, seconds: float, record: Tensor, **more: Stateful | None) -> None:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
-        cuda = torch.cuda.get_rng_state() if self._fabric.device.type == "cuda" else None
+        device = self._fabric.device
+        cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
         random = of_all({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
         parts = self._all(more)
         by_first(lambda: self._write(done, seconds, record, random, parts), self._fabric)

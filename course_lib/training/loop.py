@@ -54,7 +54,7 @@ def fit(
         objective: what to train for.
         examples: labelled examples; training runs on their device unless ``fabric`` says otherwise.
         recipe: optimiser, steps, batch size.
-        seed: of weights, batch order and dropout. On one machine the same seed gives bit-identical weights.
+        seed: of weights, batch order and dropout. On one machine's CPU the same seed gives bit-identical weights.
         teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
         views: show another of these views of an example each time (augmentation).
         fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
@@ -78,7 +78,7 @@ def fit(
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
     check_shares(min(recipe.batch_size, len(examples)), fabric)
-    with _seeded(seed, fabric.device):
+    with _seeded(seed):
         network = _learning(build_model())
         feed = Feed(objective, examples, teacher, views)
         if feed.teachers > 1:
@@ -86,7 +86,8 @@ def fit(
         plain = not objective.differentiated and not objective.student_layers
         wrapped = torch.compile(network, dynamic=False) if compile and plain else network
         model, optimizer = fabric.setup(wrapped, recipe.make_optimizer(network.parameters()))
-        # Second derivatives want float32: an objective that has them goes round the wrapper, which may cast.
+        # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
+        # round the wrapper, which may cast.
         called = _uncoupled(network) if objective.differentiated else model
         layers, differentiated = objective.student_layers, objective.differentiated
         feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
@@ -164,22 +165,18 @@ def fit_many(
     together, own = together.to(fabric.device), own.to(fabric.device)
     networks = []
     for seed in seeds:
-        with _seeded(seed, fabric.device):
+        with _seeded(seed):
             networks.append(_learning(build_model()))
     _refuse_coupled(networks[0])
-    skeleton = networks[0].to(fabric.device)
+    skeleton, parameters = _stacked(networks, fabric.device)
     if objective.differentiated:
         _uncoupled(skeleton)
-    parameters = {
-        name: value.to(fabric.device).detach() for name, value in stack_module_state(networks)[0].items()
-    }
-    learned = [name for name, parameter in skeleton.named_parameters() if parameter.requires_grad]
-    parameters = {name: value.requires_grad_(name in learned) for name, value in parameters.items()}
+    learned = [name for name, parameter in parameters.items() if parameter.requires_grad]
     feed = Feed(objective, together, teacher, views)
     layers, differentiated = objective.student_layers, objective.differentiated
     if feed.teachers not in (1, len(seeds)):
         raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
-    with _seeded(seeds[0], fabric.device):
+    with _seeded(seeds[0]):
         rehearsed = feed.rehearse(
             Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
         )
@@ -200,7 +197,7 @@ def fit_many(
 
     count = len(views) if views else 1
     orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
-    with passes, _seeded(seeds[0], fabric.device):  # the seed of random numbers in the losses
+    with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
         some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         keeper = None
@@ -218,6 +215,14 @@ def fit_many(
     return Runs(skeleton.eval(), weights, history, seconds, seeds)
 
 
+def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:
+    """The first network, and all networks' parameters by name, (students, *shape), on the device."""
+    networks = [network.to(device) for network in networks]
+    learned = {name for name, parameter in networks[0].named_parameters() if parameter.requires_grad}
+    stacked = stack_module_state(networks)[0].items()
+    return networks[0], {name: value.detach().requires_grad_(name in learned) for name, value in stacked}
+
+
 def _backward(fabric: Fabric, optimizer: Optimizer) -> Callable[[Tensor, Tensor], Tensor]:
     """What follows a forward pass: puts the total's gradients in place and hands the record on."""
 
@@ -233,7 +238,7 @@ def _stacked_step(step, parameters, feed, some, fabric, optimizer, steps) -> Cal
     """One step of all students from the draws of their batches; replayed from a recording where that pays and works."""
     # A recording would leave out the scaling of the losses.
     worthwhile = steps >= RECORD_FROM and not _scaler(fabric)
-    with _forked(fabric.device):  # recording draws random numbers too
+    with _forked():  # recording draws random numbers too
         replay = record(step, parameters, some) if worthwhile else None
     if replay is None:
         back = _backward(fabric, optimizer)
@@ -326,14 +331,14 @@ def _fabric_for(examples: Examples) -> Fabric:
 
 
 @contextmanager
-def _seeded(seed: int, device: torch.device) -> Iterator[None]:
+def _seeded(seed: int) -> Iterator[None]:
     """Draw from the seed inside, and leave the global random state as it was."""
     check_seed(seed)
-    with _forked(device):
+    with _forked():
         torch.manual_seed(int(seed))
         yield
 
 
-def _forked(device: torch.device) -> AbstractContextManager:
-    """Leave the random state as it was: the CPU's and the device's, not that of other cards."""
-    return torch.random.fork_rng([device] if device.type == "cuda" else [])
+def _forked() -> AbstractContextManager:
+    """Leave the random state as it was, of all GPUs, for a seed sets all; of none where none is in use yet."""
+    return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ())

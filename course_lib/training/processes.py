@@ -44,7 +44,9 @@ def average_gradients(parameters: Iterable[Tensor], fabric: Fabric) -> None:
     gradients = [each.grad for each in parameters if each.grad is not None]
     if not gradients:
         return
-    together = fabric.all_reduce(torch.cat([each.flatten() for each in gradients]), reduce_op="mean")
+    together = torch.cat([each.flatten() for each in gradients])
+    torch.distributed.all_reduce(together)  # Fabric's would let the processor wait for the GPU at every step
+    together.div_(fabric.world_size)
     for gradient, part in zip(gradients, together.split([each.numel() for each in gradients]), strict=True):
         gradient.copy_(part.view_as(gradient))
 

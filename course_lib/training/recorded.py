@@ -41,7 +41,9 @@ def record(
         return values, *(each if each is None else each.contiguous() for each in gradients)
 
     try:
-        graph = _without_detours(make_fx(flat)(*weights.values(), *batch.values()))
+        # On a GPU the backward pass has a thread of its own, which a recorder might not see.
+        with torch.autograd.set_multithreading_enabled(False):
+            graph = _without_detours(make_fx(flat)(*weights.values(), *batch.values()))
     except Exception as error:  # whatever PyTorch or somebody's loss raises where it meets a recorder
         _log.info("the step is not recorded, which makes it slower: %s: %s", type(error).__name__, error)
         return None

@@ -16,7 +16,7 @@ class Run:
     Attributes:
         model: the network, in eval mode.
         history: every unweighted term and "total" by name, each (steps,).
-        seconds: wall-clock time of the training.
+        seconds: wall-clock time of the training, with compilation, looks and checkpoints.
         seed: of the initial weights, the order of batches and dropout.
         watched: what ``Watch`` saw, one mapping with "step" and its numbers for each look.
     """

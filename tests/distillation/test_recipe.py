@@ -248,3 +248,20 @@ def test_a_notebook_keeps_its_figures(plan, tmp_path, make_notebook):
     assert result.failure is None
     shown = nbformat.read(result.output, as_version=4).cells[-1].outputs
     assert any("image/png" in output.get("data", {}) for output in shown)
+
+
+def test_in_half_precision_the_teacher_answers_in_it_too(plan, tmp_path):
+    torch.manual_seed(0)
+    big = alexnet((1, 8, 8), 10, width=1 / 64, dropout=0.0).eval()
+    some = load("digits").train.subset(64, seed=0)
+    said = {}
+    for precision in ("32-true", "bf16-mixed"):
+        fabric = module.Fabric(accelerator="cpu", devices=1, precision=precision)
+        settings = {"train": some, "folder": tmp_path, "fabric": fabric}
+        said[precision] = answering(plan, big, some, None, **settings).logits
+        slopes = answering(replace(plan, losses=[("gradient_matching", 1.0)]), big, some, None, **settings)
+        assert torch.equal(slopes.logits, teacher_logits(big, some)), "slopes are computed in float32"
+    whole = teacher_logits(big, some)
+    assert torch.equal(said["32-true"], whole)
+    off = (said["bf16-mixed"] - whole).abs().max() / whole.abs().max()
+    assert 0 < off < 0.02
