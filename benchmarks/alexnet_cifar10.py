@@ -1,6 +1,6 @@
 """``python -m benchmarks.alexnet_cifar10``: AlexNet on CIFAR-10, all methods with the same teacher, seeds and budget.
 
-It takes long, goes on where it was stopped, and writes ``data/results/alexnet_cifar10_<machine>.json`` for notebook 09.
+It takes long, resumes where it was stopped, and writes ``data/results/alexnet_cifar10_<machine>.json`` for notebook 09.
 "cpu" is sized for two cores (narrow networks, few epochs), "gpu" is the article's recipe in full.
 """
 

@@ -2,7 +2,7 @@
 
 First the tutorial as its text describes it, with several seeds. Then the same student for the wall-clock time of the
 tutorial's loop, in which the teacher answers at every step: here its answers are kept, so that most of that time is
-left for training. Hard labels get the same time. Takes about four hours on two cores, goes on where it was stopped,
+left for training. Hard labels get the same time. Takes about four hours on two cores, resumes where it was stopped,
 and writes ``data/results/tutorial_pair_cpu.json``.
 """
 

@@ -36,7 +36,7 @@ def versions(*packages: str) -> dict[str, str]:
 
 
 def machine() -> dict[str, Any]:
-    """System, processor, cores, memory in bytes where psutil is installed, and graphics cards where there are any."""
+    """System, processor, cores, memory in bytes where psutil is installed, and GPUs where there are any."""
     found = {"system": platform.platform(), "processor": _processor(), "cores": os.cpu_count()}
     if (memory := _memory()) is not None:
         found["memory_bytes"] = memory

@@ -215,7 +215,7 @@ def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
     from lightning_fabric import loggers
 
     if log is Logs.csv:
-        # A training that goes on writes into a folder beside: its loggers do not read what an earlier one wrote.
+        # A training that is resumed writes into a folder beside: its loggers do not read what an earlier one wrote.
         # Each entry goes to the disk at once: losses are logged now and then only, and a kill should lose none.
         return lambda name: [loggers.CSVLogger(folder, name=name, flush_logs_every_n_steps=1)]
     try:

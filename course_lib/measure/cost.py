@@ -61,11 +61,11 @@ class Cost:
 
 
 def cost(model: nn.Module, example: Tensor, *, batch: int = 256, seconds: float = 0.2) -> Cost:
-    """Count and time a network, in eval mode, on the device where it is.
+    """Count and time a network, in eval mode.
 
     Args:
         model: the network; its mode is restored.
-        example: one input with its batch dimension, (1, *shape).
+        example: one input with its batch dimension, (1, *shape), on the network's device.
         batch: size of a large batch, for the throughput.
         seconds: how long each time is measured, at least.
 

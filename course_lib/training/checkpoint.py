@@ -1,4 +1,4 @@
-"""Checkpoints: a training that may be killed at any moment and goes on as if it had not been."""
+"""Checkpoints: a training that may be killed at any moment and is resumed as if it had not been."""
 
 import hashlib
 import io
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 class Checkpoints:
     """Where a training keeps its state, and how often.
 
-    ``fit`` and ``fit_many`` go on from the newest checkpoint in the folder, if it is of the same training: on a CPU
+    ``fit`` and ``fit_many`` resume from the newest checkpoint in the folder, if it is of the same training: on a CPU
     they then end with bit-identical weights. A finished training is not repeated.
 
     Attributes:

@@ -1,4 +1,8 @@
-"""Every loss of the course by its name, for recipes that are written on a command line or in a file."""
+"""Losses by their names, for recipes that are written on a command line or in a file.
+
+All of the course but ``layer_response_loss``: which layers it compares, and by which adapter, belongs to a pair of
+networks (chapter 07).
+"""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence

@@ -73,7 +73,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 13
+    assert len(blocks) == 14
     code = "\n".join(blocks)
     assert "steps=600" in code
     names = {}
@@ -82,6 +82,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
     assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
     assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
+    assert names["logits"].shape == (397, 10)
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
 
 
