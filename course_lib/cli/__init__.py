@@ -25,7 +25,7 @@ class _UsageError(CourseError):
 
 
 @contextmanager
-def _asked() -> Iterator[None]:
+def asked() -> Iterator[None]:
     """A CourseError raised inside is about what was asked for."""
     try:
         yield
@@ -135,7 +135,7 @@ def run(
     from course_lib import runner
 
     runner.require_extras()
-    with _asked():
+    with asked():
         root = runner.course_root()
         chosen = runner.select(root / "notebooks", notebooks or ())
         parameters = runner.parse_parameters(parameter or ())

@@ -114,11 +114,11 @@ def distill(
     given = locals()  # before anything else is named
     # Threads that wait for each other turn idly for so long; without a bound they slow a busy machine down tenfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    from course_lib.cli import _asked, console
+    from course_lib.cli import asked, console
     from course_lib.distillation import Plan
     from course_lib.distillation import distill as carry_out
 
-    with _asked():
+    with asked():
         settings = {field.name: given[field.name] for field in fields(Plan) if field.name in given}
         if loss:
             settings["losses"] = tuple(map(_weighted, loss))

@@ -19,6 +19,7 @@ def lab(
 ) -> None:
     """Open JupyterLab in the notebooks folder; options of JupyterLab, such as --no-browser, are handed on."""
     from course_lib import runner
+    from course_lib.cli import asked
     from course_lib.cli.environment import lab_checks
 
     for item in lab_checks():
@@ -30,7 +31,8 @@ def lab(
     options = [notebook, *context.args] if notebook.startswith("-") else context.args
     wanted = START if notebook.startswith("-") else notebook
     folder = runner.course_root() / "notebooks"
-    (path,) = runner.select(folder, [wanted])
+    with asked():
+        (path,) = runner.select(folder, [wanted])
     os.chdir(folder)
     environment = os.environ | {
         "JUPYTER_PREFER_ENV_PATH": "1",  # the kernel of this environment, not one in the user's home folder

@@ -55,5 +55,5 @@ def test_what_is_missing_is_said_with_its_mend_and_nothing_starts(started, monke
 
 def test_an_unknown_notebook_is_refused(started):
     answer, lines = started("77")
-    assert (answer.exit_code, lines) == (1, [])
+    assert (answer.exit_code, lines) == (2, [])
     assert "77" in answer.stderr
