@@ -20,9 +20,9 @@ SOFT = (("hard", 0.1), ("soft_target", 0.9))
 METHODS = {"hard labels": HARD, "soft targets": SOFT, "logits": (("logit", 1.0),)}
 # What is added to what; its λ is chosen on validation data, with a shorter training.
 TUNED = {
-    "soft targets, gradient matching": (SOFT, "gradient_matching", (0.1, 1.0, 10.0)),
-    "soft targets, input gradient": (SOFT, "input_gradient", (0.001, 0.01, 0.1)),
-    "hard labels, input gradient": (HARD, "input_gradient", (0.001, 0.01, 0.1)),
+    "soft targets, gradient matching": (SOFT, "gradient_matching", (0.01, 0.1, 1.0)),
+    "soft targets, input gradient": (SOFT, "input_gradient", (0.0001, 0.001, 0.01)),
+    "hard labels, input gradient": (HARD, "input_gradient", (0.0001, 0.001, 0.01)),
 }
 
 
