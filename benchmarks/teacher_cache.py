@@ -40,13 +40,13 @@ def student_network() -> nn.Module:
     )
 
 
-def random_images() -> Examples:
+def random_images(number: int = IMAGES) -> Examples:
     """Noise of CIFAR-10's shape: the speed does not depend on what is on the images."""
     generator = torch.Generator().manual_seed(0)
     return Examples(
-        images=torch.randint(256, (IMAGES, 3, 32, 32), dtype=torch.uint8, generator=generator),
-        labels=torch.randint(10, (IMAGES,), generator=generator),
-        index=torch.arange(IMAGES),
+        images=torch.randint(256, (number, 3, 32, 32), dtype=torch.uint8, generator=generator),
+        labels=torch.randint(10, (number,), generator=generator),
+        index=torch.arange(number),
         mean=torch.full((3,), 0.5),
         std=torch.full((3,), 0.25),
     )
@@ -81,12 +81,13 @@ def usual_loader(examples: Examples, augment: bool = True) -> DataLoader:
     return DataLoader(images, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
 
 
-def live_teacher_epoch(loader: DataLoader) -> None:
+def live_teacher_epoch(
+    loader: DataLoader, teacher: nn.Module, student: nn.Module, device: torch.device | str = "cpu"
+) -> None:
     """The usual loop: the teacher is asked again in every step."""
-    torch.manual_seed(0)
-    teacher, student = teacher_network().eval(), student_network()
     optimizer = torch.optim.Adam(student.parameters(), lr=1e-3)
     for inputs, labels in loader:
+        inputs, labels = inputs.to(device), labels.to(device)
         with torch.no_grad():
             teacher_logits = teacher(inputs)
         loss = usual_loss(student(inputs), teacher_logits, labels)
@@ -115,7 +116,9 @@ def measure(rounds: int = 5) -> list[dict]:
     contestants = {
         "hard": ours(hard_labels()),
         "kept": ours(soft_targets(2.0, 0.25), teacher=cache),
-        "usual": lambda: timed(lambda: live_teacher_epoch(loader)),
+        "usual": lambda: timed(
+            lambda: live_teacher_epoch(loader, teacher_network().eval(), student_network())
+        ),
     }
     theirs = torchdistill_epoch(teacher_network().eval(), student_network(), Decoded(examples), BATCH)
     if theirs:

@@ -180,7 +180,9 @@ class Study:
             )
 
         contestants = {
-            "tutorial": lambda: timed(lambda: live_teacher_epoch(loader)),
+            "tutorial": lambda: timed(
+                lambda: live_teacher_epoch(loader, teacher_network().eval(), student_network())
+            ),
             "one view": lambda: timed(lambda: cache_teacher(answers, some, views=FLIPS)) / len(FLIPS),
             "hard": trained(HARD),
         } | {name: trained(way) for name, way in WAYS.items()}
