@@ -98,8 +98,15 @@ def points(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
     intervals = _intervals(labels, values)
     for place, (label, each, color) in enumerate(zip(labels, intervals, _colors(labels), strict=True)):
         known = METHODS.get(_name(label))
-        ax.plot([each.low, each.high], [place, place], color=color, linewidth=2.5, solid_capstyle="butt")
-        ax.plot([each.mean], [place], color=color, marker=known.marker if known else "o", markersize=8)
+        ax.errorbar(
+            each.mean,
+            place,
+            xerr=[[each.mean - each.low], [each.high - each.mean]] if each.high > each.low else None,
+            fmt=known.marker if known else "o",
+            color=color,
+            elinewidth=2,
+            capsize=6,
+        )
     ax.set_yticks(range(len(labels)), [str(label) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")

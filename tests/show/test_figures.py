@@ -90,9 +90,9 @@ def test_other_labels_share_one_colour_that_no_method_beside_them_has(ax, method
 
 def test_points_draw_means_intervals_and_the_methods_looks_from_the_top(ax):
     show.points(ax, ["soft\ntargets", "other", "one number"], [RUNS[:, 0], torch.tensor(RUNS[:, 1]), 50.0])
-    drawn, means = ax.lines[::2], ax.lines[1::2]
-    ends = [t_interval(RUNS[:, 0]), t_interval(RUNS[:, 1]), (50, 50)]
-    np.testing.assert_allclose([line.get_xdata() for line in drawn], ends)
+    means = [each.lines[0] for each in ax.containers]
+    drawn = [each.lines[2][0].get_segments()[0][:, 0] for each in ax.containers if each.has_xerr]
+    np.testing.assert_allclose(drawn, [t_interval(RUNS[:, 0]), t_interval(RUNS[:, 1])])
     np.testing.assert_allclose([point.get_xdata()[0] for point in means], [*RUNS.mean(axis=0)[:2], 50])
     assert [point.get_ydata()[0] for point in means] == [0, 1, 2]
     assert ax.yaxis_inverted()
