@@ -109,6 +109,11 @@ def layer_loss(student: Tensor, teacher: Tensor, adapter: Tensor) -> Tensor:
     return (predicted - teacher).square().sum(dim=(1, 2, 3)).mean()
 
 
+def given_layer_loss(student: Tensor, teacher: Tensor, adapter: Tensor) -> Tensor:
+    predicted = torch.einsum("sb,nshw->nbhw", adapter.reshape(student.shape[1], -1), student)
+    return (predicted - teacher).square().mean()
+
+
 def reshaped(adapter: Tensor) -> Tensor:
     """What ``reshape`` makes of (B, S): the right shape for a transposed product, and other numbers."""
     return adapter.reshape(adapter.shape[1], -1).T
@@ -166,6 +171,14 @@ def before_relu(network: nn.Sequential, x: Tensor) -> Tensor:
     """Keep a copy of what the layer returns: the tensor itself is overwritten a moment later."""
     seen = {}
     handle = network[0].register_forward_hook(lambda layer, inputs, output: seen.update(z=output.clone()))
+    network(x)
+    handle.remove()
+    return seen["z"]
+
+
+def given_before_relu(network: nn.Sequential, x: Tensor) -> Tensor:
+    seen = {}
+    handle = network[0].register_forward_hook(lambda layer, inputs, output: seen.update(z=output))
     network(x)
     handle.remove()
     return seen["z"]
@@ -236,6 +249,10 @@ DENSE = rand(3, 2 * 4 * 5, seed=10)
 def to_convolution(weight: Tensor, channels: int, height: int, width: int) -> Tensor:
     """flatten lays out channels, then rows, then columns, so the same view gives them back."""
     return weight.reshape(-1, channels, height, width)
+
+
+def given_to_convolution(weight: Tensor, channels: int, height: int, width: int) -> Tensor:
+    return weight.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
 def check_to_convolution(answer: Callable) -> str | None:
@@ -322,6 +339,7 @@ EXERCISES = (
             WrongAnswer(lambda s, t, a: layer_loss(s, t, a) * len(s), "grows with the batch"),
             WrongAnswer(lambda s, t, a: layer_loss(s, t, -a), "Not 1/N"),
         ),
+        given=given_layer_loss,
     ),
     Exercise(
         id="07.4",
@@ -338,6 +356,7 @@ EXERCISES = (
             WrongAnswer(mends_the_network, "changed the network"),
             WrongAnswer(lambda network, x: network(2 * x), "Not the response"),
         ),
+        given=given_before_relu,
     ),
     Exercise(
         id="07.5",
@@ -352,5 +371,6 @@ EXERCISES = (
             WrongAnswer(lambda w, c, h, v: w.T.reshape(-1, c, h, v), "Inputs and outputs"),
             WrongAnswer(lambda w, c, h, v: 2 * to_convolution(w, c, h, v), "Not the same layer"),
         ),
+        given=given_to_convolution,
     ),
 )

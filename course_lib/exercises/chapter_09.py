@@ -17,7 +17,7 @@ NOT_NEEDED = {
     "test accuracy": "The test accuracy does not belong here: nobody has read the test images yet.",
 }
 MISSING = {
-    "weights": "Without the weights there is nothing to go on with.",
+    "weights": "Without the weights there is nothing to continue with.",
     "optimizer": "Without the optimiser's state Adam starts with empty moments: the first steps go elsewhere.",
     "schedule": "Without the schedule the learning rate starts again at its top.",
     "random state": "Without the random state dropout draws other masks, and the run ends with other weights.",
@@ -134,6 +134,10 @@ def answers(table: Tensor, rows: Tensor, views: Tensor) -> Tensor:
     return table[rows, views]
 
 
+def given_answers(table: Tensor, rows: Tensor, views: Tensor) -> Tensor:
+    return table[rows][:, views]
+
+
 def check_answers(answer: Callable) -> str | None:
     expected = torch.stack([TABLE[5, 1], TABLE[0, 3], TABLE[2, 0]])
     got = answer(TABLE, ROWS, VIEWS)
@@ -158,6 +162,10 @@ def shown(images: Tensor, augment: Callable, teacher: Callable) -> tuple[Tensor,
     """One draw, seen by both."""
     seen = augment(images)
     return seen, teacher(seen)
+
+
+def given_shown(images: Tensor, augment: Callable, teacher: Callable) -> tuple[Tensor, Tensor]:
+    return augment(images), teacher(augment(images))
 
 
 def check_shown(answer: Callable) -> str | None:
@@ -194,7 +202,7 @@ EXERCISES = (
             WrongAnswer(NEEDED - {"schedule"}, "learning rate"),
             WrongAnswer(NEEDED - {"random state"}, "dropout"),
             WrongAnswer(NEEDED - {"position"}, "twice"),
-            WrongAnswer(NEEDED - {"weights"}, "nothing to go on"),
+            WrongAnswer(NEEDED - {"weights"}, "nothing to continue"),
             WrongAnswer(NEEDED | {"training images"}, "on the disk"),
             WrongAnswer(NEEDED | {"teacher's logits"}, "computed again"),
             WrongAnswer(NEEDED | {"test accuracy"}, "nobody has read"),
@@ -254,6 +262,7 @@ EXERCISES = (
             WrongAnswer(lambda t, r, v: t[v, r % 4], "exchanged"),
             WrongAnswer(lambda t, r, v: t[r].mean(dim=1), "mean over the views"),
         ),
+        given=given_answers,
     ),
     Exercise(
         "09.5",
@@ -268,5 +277,6 @@ EXERCISES = (
             WrongAnswer(lambda x, a, t: t(a(x)), "Return what"),
             WrongAnswer(lambda x, a, t: (x, t(a(x))), "does not belong"),
         ),
+        given=given_shown,
     ),
 )

@@ -1,5 +1,6 @@
 """Judges a learner's answer in words, and never lets it raise: an empty or a broken answer is a normal thing here."""
 
+import ast
 import functools
 import importlib
 import importlib.util
@@ -36,6 +37,7 @@ class Exercise:
 
     ``check`` takes an answer and returns None where it is right, else a message that says in words what is wrong.
     It compares with values computed independently of the answer. ``solution`` is a function, class or value.
+    ``given`` is the function in which a bug is to be found: as long as it is unchanged, nothing is said about the bug.
     """
 
     id: str
@@ -44,6 +46,7 @@ class Exercise:
     hint: str
     solution: Any
     wrong_answers: Sequence[WrongAnswer]
+    given: Callable | None = None
 
 
 class State(Enum):
@@ -95,6 +98,9 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
     """The verdict on ``answer``; never raises, whatever the answer does."""
     if answer is None or answer is Ellipsis:
         return _not_answered(exercise)
+    given = _code(exercise.given)
+    if given is not None and _code(answer) == given:
+        return _not_answered(exercise, "the code is still the given one")
     try:
         message = exercise.check(_guarded(answer))
     except _NotAnswered:
@@ -110,11 +116,24 @@ def judge(exercise: Exercise, answer: Any) -> Verdict:
     )
 
 
-def _not_answered(exercise: Exercise) -> Verdict:
-    message = (
-        f'{exercise.title}: not answered yet. hint("{exercise.id}") helps; solution("{exercise.id}") tells.'
-    )
+def _not_answered(exercise: Exercise, why: str = "not answered yet") -> Verdict:
+    message = f'{exercise.title}: {why}. hint("{exercise.id}") helps; solution("{exercise.id}") tells.'
     return Verdict(State.NOT_ANSWERED, message)
+
+
+def _code(function: Any) -> str | None:
+    """Arguments and body of a function without comments, docstring and annotations; None where it has no source."""
+    try:
+        definition = ast.parse(textwrap.dedent(inspect.getsource(function))).body[0]
+    except Exception:  # no function, no source, or a source that cannot be read by itself
+        return None
+    if not isinstance(definition, ast.FunctionDef):
+        return None
+    for each in ast.walk(definition.args):
+        if isinstance(each, ast.arg):
+            each.annotation = None
+    body = definition.body if ast.get_docstring(definition) is None else definition.body[1:]
+    return "\n".join(map(ast.unparse, [definition.args, *body]))
 
 
 def _guarded(answer: Any) -> Any:

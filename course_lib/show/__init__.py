@@ -5,7 +5,7 @@ from importlib import import_module
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.show.figures import bars, curves, heatmap, image_grid
+from course_lib.show.figures import bars, curves, heatmap, image_grid, points
 from course_lib.show.style import METHODS, color, use_style
 from course_lib.show.table import comparison_table
 from course_lib.show.tuning_map import tuning_map
@@ -20,6 +20,7 @@ __all__ = [
     "heatmap",
     "image_grid",
     "mix_chart",
+    "points",
     "split_chart",
     "split_slider",
     "temperature_chart",

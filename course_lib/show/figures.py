@@ -12,7 +12,7 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 from course_lib.measure import Interval, interval
-from course_lib.show.style import BLUE, METHODS, look_of
+from course_lib.show.style import BLUE, GREY, METHODS, look_of
 
 _FEW = 25  # up to so many points each gets a marker
 
@@ -56,23 +56,15 @@ def bars(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
 
     Args:
         ax: where to draw.
-        labels: (B,) names below the bars. A method of ``METHODS`` gets its own colour.
+        labels: (B,) names below the bars, also on several lines. A method of ``METHODS`` gets its own colour.
         values: (B,) entries: one number, or one number per seed.
 
     Raises:
         CourseError: not as many values as labels, none at all, or a number that is not finite.
     """
-    if len(labels) != len(values) or len(labels) == 0:
-        raise CourseError(
-            f"values must hold an entry for each label and at least one, "
-            f"got {len(values)} for {len(labels)} labels"
-        )
-    intervals = [_interval("values", np.atleast_1d(np.asarray(each, dtype=float))) for each in values]
-    means = np.array([each.mean for each in intervals])
-    # All other labels share one colour: they are told apart by their place.
-    colors = [METHODS[label].color if label in METHODS else BLUE for label in labels]
+    intervals = _intervals(labels, values)
     places = np.arange(len(labels))
-    ax.bar(places, means, width=0.6, color=colors)
+    ax.bar(places, [each.mean for each in intervals], width=0.6, color=_colors(labels))
     whiskers = [each for each in zip(places, intervals, strict=True) if each[1].high > each[1].low]
     if whiskers:
         middle = np.array([each.mean for _, each in whiskers])
@@ -88,6 +80,36 @@ def bars(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
         )
     ax.set_xticks(places, [str(label) for label in labels])
     ax.grid(False, axis="x")
+
+
+def points(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
+    """Draw a point per label, from the top: the mean over seeds, on its 95 % t interval as a line.
+
+    For values that lie close together: unlike bars, points need no axis from zero, and long labels fit beside them.
+
+    Args:
+        ax: where to draw; the values run along its x axis.
+        labels: (B,) names at the side, also on several lines. A method of ``METHODS`` gets its own colour and marker.
+        values: (B,) entries: one number, or one number per seed.
+
+    Raises:
+        CourseError: not as many values as labels, none at all, or a number that is not finite.
+    """
+    intervals = _intervals(labels, values)
+    for place, (label, each, color) in enumerate(zip(labels, intervals, _colors(labels), strict=True)):
+        known = METHODS.get(_name(label))
+        ax.errorbar(
+            each.mean,
+            place,
+            xerr=[[each.mean - each.low], [each.high - each.mean]] if each.high > each.low else None,
+            fmt=known.marker if known else "o",
+            color=color,
+            elinewidth=2,
+            capsize=6,
+        )
+    ax.set_yticks(range(len(labels)), [str(label) for label in labels])
+    ax.set_ylim(len(labels) - 0.4, -0.6)
+    ax.grid(False, axis="y")
 
 
 def heatmap(
@@ -135,22 +157,25 @@ def heatmap(
     return image
 
 
-def image_grid(images: Tensor, *, titles: Sequence[Any] | None = None) -> None:
-    """Draw images in rows of up to ten, in a figure of their own.
+def image_grid(images: Tensor, *, titles: Sequence[Any] | None = None, columns: int = 10) -> None:
+    """Draw images in rows, in a figure of their own.
 
     Args:
         images: uint8, (N, C, H, W) with 1 ≤ N ≤ 100. One channel is drawn as ink on paper, three as RGB.
         titles: (N,) short names above the images.
+        columns: images in a row at most, from 1 to 10.
 
     Raises:
-        CourseError: ``images`` is something else, or the titles are not as many.
+        CourseError: ``images`` is something else, the titles are not as many, or there is no such row.
     """
     pictures = as_pictures(images)
     if len(pictures) > 100:
         raise CourseError(f"images must be at most 100, got {len(pictures)}")
     if titles is not None and len(titles) != len(pictures):
         raise CourseError(f"titles must be as many as the {len(pictures)} images, got {len(titles)}")
-    columns = min(len(pictures), 10)
+    if columns not in range(1, 11):
+        raise CourseError(f"columns must be a number from 1 to 10, got {columns!r}")
+    columns = min(len(pictures), columns)
     rows = math.ceil(len(pictures) / columns)
     height = 1.0 if titles is None else 1.25
     _, axes = plt.subplots(
@@ -175,6 +200,29 @@ def as_pictures(images: Any) -> list[np.ndarray]:
         )
     stack = images.cpu().numpy()
     return [255 - each[0] if len(each) == 1 else each.transpose(1, 2, 0) for each in stack]
+
+
+def _intervals(labels: Sequence[str], values: Sequence[Any]) -> list[Interval]:
+    """Of each entry over its seeds."""
+    if len(labels) != len(values) or len(labels) == 0:
+        raise CourseError(
+            f"values must hold an entry for each label and at least one, "
+            f"got {len(values)} for {len(labels)} labels"
+        )
+    return [_interval("values", np.atleast_1d(np.asarray(each, dtype=float))) for each in values]
+
+
+def _name(label: str) -> str:
+    """A label on one line."""
+    return " ".join(str(label).split())
+
+
+def _colors(labels: Sequence[str]) -> list[str]:
+    """Methods have their own colours. All other labels share one, for they are told apart by their place."""
+    names = [_name(label) for label in labels]
+    taken = {METHODS[name].color for name in names if name in METHODS}
+    other = GREY if BLUE in taken else BLUE
+    return [METHODS[name].color if name in METHODS else other for name in names]
 
 
 def _interval(name: str, runs: np.ndarray) -> Interval:

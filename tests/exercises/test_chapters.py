@@ -60,6 +60,30 @@ def test_a_chapter_has_three_exercises_and_a_bug_to_find(chapter):
     assert [exercise.id for exercise in exercises] == [f"{chapter}.{i}" for i in range(1, len(exercises) + 1)]
 
 
+GIVEN = [exercise for exercise in EXERCISES if exercise.given is not None]
+
+
+@pytest.mark.parametrize("exercise", GIVEN, ids=lambda exercise: exercise.id)
+def test_given_code_has_a_bug(exercise):
+    assert exercise.check(exercise.given) is not None
+
+
+@pytest.mark.parametrize("exercise", GIVEN, ids=lambda exercise: exercise.id)
+def test_a_notebook_hands_out_the_given_code_and_keeps_its_bug_secret(exercise, tmp_path):
+    (path,) = (path for path in NOTEBOOKS if path.stem.startswith(exercise.id[:2]))
+    notebook = nbformat.read(path, as_version=4)
+    (cell,) = (cell for cell in notebook.cells if f'check("{exercise.id}", ' in cell.source)
+    file = tmp_path / "cell.py"  # a function's source is read from its file
+    file.write_text(cell.source, encoding="utf-8")
+    judged = []
+    exec(
+        compile(cell.source, file, "exec"),
+        {"check": lambda _, answer: judged.append(judge(exercise, answer))},
+    )
+    assert judged[0].state is State.NOT_ANSWERED
+    assert [output.text for output in cell.outputs] == [f"… {exercise.id} {judged[0].message}\n"]
+
+
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_notebook_checks_exactly_its_chapters_exercises(path):
     here = [exercise.id for exercise in engine.chapter(path.stem[:2])]

@@ -52,6 +52,45 @@ def test_a_stub_is_not_answered_yet(answer):
     assert judge(DOUBLE, answer).state is State.NOT_ANSWERED
 
 
+def given_double(values: torch.Tensor, sign=-1) -> torch.Tensor:
+    return sign * 2 * values
+
+
+BUG = Exercise("77.3", "Find the bug", check_double, "Which sign?", double_each, (), given=given_double)
+
+
+def as_handed_out(values, sign=-1):
+    """The same with other words around it."""
+    return sign * 2 * values  # look here
+
+
+def test_nothing_is_said_about_the_bug_in_unchanged_code():
+    for answer in (given_double, as_handed_out):
+        verdict = judge(BUG, answer)
+        assert verdict.state is State.NOT_ANSWERED
+        assert "double" not in verdict.message
+        assert 'hint("77.3")' in verdict.message
+
+
+def other_default(values, sign=-3):
+    return sign * 2 * values
+
+
+@pytest.mark.parametrize("wrong", [lambda values: -2 * values, other_default])
+def test_a_changed_answer_that_is_still_wrong_is_told_what_is_wrong(wrong):
+    verdict = judge(BUG, wrong)
+    assert verdict.state is State.WRONG
+    assert "double each value" in verdict.message
+
+
+def test_where_a_bug_is_given_the_solution_is_right_and_an_answer_without_source_is_judged():
+    assert judge(BUG, double_each).state is State.RIGHT
+    assert judge(BUG, functools.partial(torch.mul, other=2)).state is State.WRONG  # takes no values=
+    nowhere = {}
+    exec("def answer(values):\n    return 2 * values", nowhere)
+    assert judge(BUG, nowhere["answer"]).state is State.RIGHT
+
+
 @pytest.mark.parametrize(
     "answer", [double_each, lambda values: values + values, functools.partial(torch.mul, other=2)]
 )

@@ -71,10 +71,41 @@ def test_bars_draw_means_whiskers_and_the_methods_colours(ax):
     assert ax.get_ylim()[0] == 0
 
 
+def colors_of(ax):
+    return [to_hex(bar.get_facecolor()) for bar in ax.patches]
+
+
+def test_a_label_on_several_lines_has_the_methods_colour_too(ax):
+    show.bars(ax, ["hard\nlabels", "logits", "soft\ntargets"], [1.0, 2.0, 3.0])
+    assert colors_of(ax) == [show.color(name) for name in ("hard labels", "logits", "soft targets")]
+
+
+@pytest.mark.parametrize("method", ["soft targets", "hard labels"])
+def test_other_labels_share_one_colour_that_no_method_beside_them_has(ax, method):
+    show.bars(ax, [method, "one", "other"], [1.0, 2.0, 3.0])
+    own, first, second = colors_of(ax)
+    assert own == show.color(method)
+    assert first == second != own
+
+
+def test_points_draw_means_intervals_and_the_methods_looks_from_the_top(ax):
+    show.points(ax, ["soft\ntargets", "other", "one number"], [RUNS[:, 0], torch.tensor(RUNS[:, 1]), 50.0])
+    means = [each.lines[0] for each in ax.containers]
+    drawn = [each.lines[2][0].get_segments()[0][:, 0] for each in ax.containers if each.has_xerr]
+    np.testing.assert_allclose(drawn, [t_interval(RUNS[:, 0]), t_interval(RUNS[:, 1])])
+    np.testing.assert_allclose([point.get_xdata()[0] for point in means], [*RUNS.mean(axis=0)[:2], 50])
+    assert [point.get_ydata()[0] for point in means] == [0, 1, 2]
+    assert ax.yaxis_inverted()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["soft\ntargets", "other", "one number"]
+    assert (means[0].get_color(), means[0].get_marker()) == (show.color("soft targets"), "s")
+    assert means[1].get_color() == means[2].get_color() != means[0].get_color()
+
+
+@pytest.mark.parametrize("draw", [show.bars, show.points])
 @pytest.mark.parametrize("values", [[], [[1.0, 2.0]], [[1.0, np.inf], [1.0]], [[[1.0]], [1.0]]])
-def test_bars_refuse_what_they_cannot_draw(ax, values):
+def test_bars_and_points_refuse_what_they_cannot_draw(ax, draw, values):
     with pytest.raises(CourseError, match="values must"):
-        show.bars(ax, ["a", "b"], values)
+        draw(ax, ["a", "b"], values)
 
 
 def test_heatmap_names_rows_from_the_top_and_writes_numbers(ax):
@@ -117,6 +148,18 @@ def test_image_grid_shows_one_channel_as_ink_on_paper():
     np.testing.assert_array_equal(shown[11].images[0].get_array(), [[255, 0], [255, 255]])
     assert shown[11].images[0].get_clim() == (0, 255)
     assert [ax.get_title() for ax in shown] == [str(number) for number in range(12)]
+
+
+def test_image_grid_begins_a_new_row_after_the_wanted_columns():
+    figure = grid_of(torch.zeros(5, 1, 2, 2, dtype=torch.uint8), columns=3)
+    assert [len({ax.get_subplotspec().rowspan.start for ax in figure.axes}), len(figure.axes)] == [2, 6]
+    assert sum(bool(ax.images) for ax in figure.axes) == 5
+
+
+@pytest.mark.parametrize("columns", [0, 11, 2.5])
+def test_image_grid_refuses_rows_that_are_too_long_or_empty(columns):
+    with pytest.raises(CourseError, match="columns must"):
+        show.image_grid(torch.zeros(2, 1, 8, 8).byte(), columns=columns)
 
 
 def test_image_grid_shows_three_channels_as_colours():
