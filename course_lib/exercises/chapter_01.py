@@ -162,6 +162,13 @@ def check_best_throughput(answer: Callable) -> str | None:
     )
 
 
+def given_latency(model, x, clock, repeats=20):
+    start = clock()
+    for _ in range(repeats):
+        model(x)
+    return (clock() - start) / repeats
+
+
 EXERCISES = (
     Exercise(
         id="01.1",
@@ -212,6 +219,7 @@ EXERCISES = (
             WrongAnswer(lambda model, x, clock: str(timed()(model, x, clock)), "Return one number"),
             WrongAnswer(lambda model, x, clock: timed()(model, x, clock) / 2, "takes 1 unit"),
         ),
+        given=given_latency,
     ),
     Exercise(
         id="01.4",

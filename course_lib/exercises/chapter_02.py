@@ -287,13 +287,13 @@ EXERCISES = (
         hint="Print which example each returned teacher answer belongs to. One order must be applied to all three.",
         solution=shuffled_epoch,
         wrong_answers=(
-            WrongAnswer(forgot_the_cache, "use the same order"),
             WrongAnswer(shuffled_the_cache_apart, "use the same order"),
             WrongAnswer(lambda x, c, y, seed: (x, c, y), "not shuffled any more"),
             WrongAnswer(lambda x, c, y, seed: (x[:10], c[:10], y[:10]), "exactly once"),
             WrongAnswer(lambda x, c, y, seed: (x, c.flip(0), y), "no longer belong together"),
             WrongAnswer(lambda x, c, y, seed: x, "three tensors"),
         ),
+        given=forgot_the_cache,
     ),
     Exercise(
         id="02.5",

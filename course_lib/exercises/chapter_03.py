@@ -144,6 +144,11 @@ def centred(rows: Tensor) -> Tensor:
     return rows - rows.mean(dim=1, keepdim=True)
 
 
+def given_shares_of(correlation, T):
+    M = T * correlation
+    return M / M.norm()
+
+
 EXERCISES = (
     Exercise(
         "03.1",
@@ -207,5 +212,6 @@ EXERCISES = (
             WrongAnswer(lambda w, T: w.softmax(1), "T has no effect"),
             WrongAnswer(lambda w, T: T * w / (T * w).sum(1, keepdim=True), "exponentiate first"),
         ),
+        given=given_shares_of,
     ),
 )

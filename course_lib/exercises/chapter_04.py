@@ -149,6 +149,13 @@ def check_matching(answer: Callable) -> str | None:
     return named(got, mistakes, f"Not 1/N Σ ‖G_s − G_t‖²: {problem}.")
 
 
+def given_flatness(weight, x, column):
+    x = x.detach().requires_grad_()
+    logits = torch.tanh(x @ weight.T)
+    (gradient,) = torch.autograd.grad((logits @ column).sum(), x)
+    return gradient.square().sum(dim=1).mean()
+
+
 EXERCISES = (
     Exercise(
         "04.1",
@@ -189,6 +196,7 @@ EXERCISES = (
             WrongAnswer(of_the_batch, "The examples are mixed"),
             WrongAnswer(mean_first, "N times too small"),
         ),
+        given=given_flatness,
     ),
     Exercise(
         "04.4",

@@ -171,6 +171,11 @@ def check_mean_norm(answer: Callable) -> str | None:
     return named(got, mistakes, f"Not the mean norm: {problem}.")
 
 
+def given_survivor(gradients, alpha, eps=1e-12):
+    norms = gradients.square().sum(dim=1).sqrt() + eps
+    return (norms - alpha).square().mean()
+
+
 EXERCISES = (
     Exercise(
         "05.1",
@@ -215,6 +220,7 @@ EXERCISES = (
             WrongAnswer(living_only, "left the dead examples out"),
             WrongAnswer(lambda g, a: survivor(g.detach(), a), "does not depend on the gradients"),
         ),
+        given=given_survivor,
     ),
     Exercise(
         "05.4",

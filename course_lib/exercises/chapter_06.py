@@ -258,6 +258,11 @@ def check_fair_radius(answer: Callable) -> str | None:
     )
 
 
+def given_radius_of_maps(student, teacher):
+    r_s, r_t = student.norm(dim=1), teacher.norm(dim=1)
+    return (r_s - r_t).square().mean()
+
+
 EXERCISES = (
     Exercise(
         id="06.1",
@@ -321,6 +326,7 @@ EXERCISES = (
             WrongAnswer(lambda s, t: len(s) * radius_of_maps(s, t), "take their mean"),
             WrongAnswer(lambda s, t: (s - t).flatten(1).square().sum(1).mean(), "sees the direction"),
         ),
+        given=given_radius_of_maps,
     ),
     Exercise(
         id="06.4",

@@ -186,6 +186,12 @@ def check_smallest(answer: Callable) -> str | None:
     return None
 
 
+def given_teach(student_logits, teacher_logits):
+    log_q = torch.log_softmax(student_logits, dim=1)
+    log_p = torch.log_softmax(teacher_logits, dim=1)
+    return (log_p.exp() * (log_p - log_q)).sum(dim=1).mean()
+
+
 EXERCISES = (
     Exercise(
         "08.1",
@@ -217,6 +223,7 @@ EXERCISES = (
             WrongAnswer(lambda s, t: teach(t, s), "other way round"),
             WrongAnswer(lambda s, t: teach(s, t) / 3, "averaged over the classes"),
         ),
+        given=given_teach,
     ),
     Exercise(
         "08.3",

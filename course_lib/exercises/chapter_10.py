@@ -158,6 +158,12 @@ def check_log_scale(answer: Callable) -> str | None:
     return named(got, mistakes, f"Not evenly spread by the logarithm: {problem}.")
 
 
+def given_nearly_best(best, other):
+    gap = best.mean() - other.mean()
+    error = (best.var() / len(best) + other.var() / len(other)).sqrt()
+    return gap, error
+
+
 EXERCISES = (
     Exercise(
         "10.1",
@@ -193,6 +199,7 @@ EXERCISES = (
             WrongAnswer(lambda a, b: ((b - a).mean(), (a - b).std() / len(a) ** 0.5), "best − other"),
             WrongAnswer(lambda a, b: (a - b).mean(), "Return a pair"),
         ),
+        given=given_nearly_best,
     ),
     Exercise(
         "10.3",
