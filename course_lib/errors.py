@@ -1,5 +1,8 @@
 """The one error type that callers need to know: bad input, said in one clear sentence."""
 
+from collections.abc import Callable
+from numbers import Real
+
 
 class CourseError(ValueError):
     """Input that cannot be used; the message names the argument, what came and what was expected."""
@@ -10,3 +13,20 @@ def check_count(least: int = 1, /, **values: object) -> None:
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise CourseError(f"{name} must be an integer of at least {least}, got {value!r}")
+
+
+def check_number(wanted: str, fits: Callable[[float], bool], /, **values: object) -> None:
+    """Refuse arguments, by name, that are no number, or one that does not fit; ``wanted`` says what does."""
+    for name, value in values.items():
+        if not isinstance(value, Real) or isinstance(value, bool) or not fits(value):
+            raise CourseError(f"{name} must be {wanted}, got {value!r}")
+
+
+def check_positive(**values: object) -> None:
+    """Refuse arguments, by name, that are no finite number above zero."""
+    check_number("a finite number above 0", lambda value: 0 < value < float("inf"), **values)
+
+
+def check_not_negative(**values: object) -> None:
+    """Refuse arguments, by name, that are no finite number of at least zero."""
+    check_number("a finite number of at least 0", lambda value: 0 <= value < float("inf"), **values)

@@ -1,5 +1,6 @@
-"""Writing files that are whole or not there."""
+"""Writing files that are whole or not there, and knowing their content again."""
 
+import hashlib
 import os
 import tempfile
 from collections.abc import Callable
@@ -69,4 +70,13 @@ def _sync_names(folder: Path) -> None:
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder; nobody may be writing there."""
     for part in folder.glob(f"{_PART}*"):
-        part.unlink(missing_ok=True)
+        if part.is_file():
+            part.unlink(missing_ok=True)
+
+
+def content_hash(*tensors: torch.Tensor) -> str:
+    """By which the content of tensors, without their shapes, is known again: 64 hexadecimal digits."""
+    whole = hashlib.sha256()
+    for tensor in tensors:
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+    return whole.hexdigest()

@@ -76,7 +76,10 @@ def distill(
     stride: Annotated[int, typer.Option(help="Shifts are multiples of it.")] = 1,
     answers: Annotated[
         str,
-        typer.Option(help="auto, cached (the teacher asked once about all views) or live (at every step)."),
+        typer.Option(
+            help="auto, cached (the teacher asked once about all views) or live (at every step, as losses of gradients "
+            "always are with augmentation)."
+        ),
     ] = "auto",
     soft_matrix: Annotated[
         str, typer.Option(help="S of gradient losses: cross_entropy or class.")

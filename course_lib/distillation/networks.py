@@ -9,7 +9,7 @@ from torch import nn
 
 from course_lib.data import Dataset
 from course_lib.errors import CourseError
-from course_lib.files import save_atomically
+from course_lib.files import content_hash, save_atomically
 from course_lib.models import alexnet
 
 
@@ -30,7 +30,9 @@ def save_network(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> N
         CourseError: the file cannot be written.
     """
     weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    save_atomically(path, {"settings": dict(settings), "weights": weights})
+    content = {"settings": dict(settings), "weights": weights, "checksum": content_hash(*weights.values())}
+    if not path.is_file() or _read(path).get("checksum") != content["checksum"]:
+        save_atomically(path, content)
 
 
 def load_network(path: str | Path, dataset: Dataset | None = None) -> nn.Module:
@@ -44,22 +46,37 @@ def load_network(path: str | Path, dataset: Dataset | None = None) -> nn.Module:
         dataset: whose images and classes it must be for, if given.
 
     Raises:
-        CourseError: the file is missing, holds no such network, or one for other images or classes.
+        CourseError: the file is missing, damaged, holds no such network, one that is not trained to finite weights, or
+            one for other images or classes.
     """
     path = Path(path)
     if not path.is_file():
-        raise CourseError(f"path must be the file of a network, got {path}, which is none")
+        raise CourseError(f"a network was to be read from {path}, which is no file")
+    kept = _read(path)
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-        settings = kept["settings"]
+        settings, weights = kept["settings"], kept["weights"]
         made_for = tuple(settings["image_shape"]), settings["num_classes"]
         model = alexnet(**settings)
-        model.load_state_dict(kept["weights"])
+        model.load_state_dict(weights)
+        whole = kept["checksum"] == content_hash(*weights.values())
     except Exception as error:  # whatever comes of what a stranger wrote
         raise CourseError(f"{path} holds no network of course distill ({type(error).__name__})") from error
+    if not whole or not all(torch.isfinite(value).all() for value in weights.values()):
+        raise CourseError(
+            f"{path} is damaged: its weights are not those that were written, or no finite numbers"
+        )
     if dataset is not None and made_for != (dataset.image_shape, dataset.num_classes):
         raise CourseError(
             f"{path} holds a network for {made_for[0]} and {made_for[1]} classes, not for {dataset.title} with "
             f"{dataset.image_shape} and {dataset.num_classes}"
         )
     return model.eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """What a file holds, if it is of any use."""
+    try:
+        kept = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception:  # whatever is thrown by what a stranger wrote
+        return {}
+    return kept if isinstance(kept, dict) else {}

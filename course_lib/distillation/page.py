@@ -152,9 +152,13 @@ def _losses(report: Report) -> Figure:
     with mpl.rc_context(STYLE):
         several = report.students["student"]
         names = [name for name in several[0].losses if name != "total"]
-        figure = Figure(figsize=(max(6.5, 3.6 * len(names)), 3.2))
-        axes = figure.subplots(1, len(names), squeeze=False)
-        for ax, name in zip(axes[0], names, strict=True):
+        columns = min(3, len(names))
+        rows = -(-len(names) // columns)
+        figure = Figure(figsize=(max(6.5, 3.6 * columns), 3.2 * rows))
+        axes = figure.subplots(rows, columns, squeeze=False)
+        for ax in axes.flat[len(names) :]:
+            ax.set_axis_off()
+        for ax, name in zip(axes.flat, names, strict=False):
             values = [student.losses[name] for student in several]
             curves(ax, [100 * (i + 1) / len(values[0]) for i in range(len(values[0]))], values)
             ax.set_title(name)
@@ -162,7 +166,8 @@ def _losses(report: Report) -> Figure:
             lowest, highest = min(map(min, values)), max(map(max, values))
             if lowest > 0:
                 ax.set(yscale="log", ylim=(0.8 * lowest, 1.25 * highest))
-        axes[0][0].set_ylabel("loss, unweighted")
+        for ax in axes[:, 0]:
+            ax.set_ylabel("loss, unweighted")
     return figure
 
 

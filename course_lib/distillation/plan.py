@@ -5,8 +5,7 @@ from typing import Any
 
 from course_lib.data import NAMES, Dataset, Views
 from course_lib.data.splits import check_seed
-from course_lib.errors import CourseError, check_count
-from course_lib.losses._common import check_positive
+from course_lib.errors import CourseError, check_count, check_not_negative, check_number, check_positive
 from course_lib.losses._jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
@@ -80,7 +79,8 @@ class Plan:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", _pairs(self.losses))
-        check_count(epochs=self.epochs, checkpoint_every=self.checkpoint_every, seeds=self.seeds)
+        check_count(epochs=self.epochs, batch_size=self.batch_size, seeds=self.seeds)
+        check_count(checkpoint_every=self.checkpoint_every)
         optional = {"teacher_epochs": self.teacher_epochs, "labels": self.labels}
         check_count(**{name: value for name, value in optional.items() if value is not None})
         choices = {
@@ -93,15 +93,20 @@ class Plan:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        for name in ("teacher_width", "student_width"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise CourseError(f"{name} must be a finite number above 0, got {getattr(self, name)!r}")
-        for name in ("dropout", "smoothing"):
-            if not 0 <= getattr(self, name) < 1:
-                raise CourseError(f"{name} must lie in [0, 1), got {getattr(self, name)!r}")
-        check_positive(temperature=self.temperature)
-        for seed in (self.seed, *self.student_seeds):
-            check_seed(seed)
+        check_positive(
+            teacher_width=self.teacher_width,
+            student_width=self.student_width,
+            temperature=self.temperature,
+            lr=self.lr,
+            teacher_lr=self.lr if self.teacher_lr is None else self.teacher_lr,
+        )
+        check_not_negative(target_norm=self.target_norm)
+        below_one = {"dropout": self.dropout, "smoothing": self.smoothing}
+        check_number("a number in [0, 1)", lambda value: 0 <= value < 1, **below_one)
+        if not isinstance(self.baseline, bool):
+            raise CourseError(f"baseline must be True or False, got {self.baseline!r}")
+        check_seed(self.seed)
+        check_seed(self.seed + self.seeds - 1)
         # Made once, so that a wrong value is answered before anything is trained.
         self.objective(), self.recipe(1000), self.teacher_recipe(1000), Views(self.shift, self.stride)
 
@@ -131,8 +136,8 @@ class Plan:
     def teacher_recipe(self, examples: int) -> Recipe:
         """How the teacher is trained on so many examples."""
         lr = self.lr if self.teacher_lr is None else self.teacher_lr
-        epochs, optimizer = self.teacher_epochs or self.epochs, self.teacher_optimizer or self.optimizer
-        return self._recipe(examples, epochs, optimizer, lr)
+        optimizer = self.optimizer if self.teacher_optimizer is None else self.teacher_optimizer
+        return self._recipe(examples, self.teacher_epochs or self.epochs, optimizer, lr)
 
     def _recipe(self, examples: int, epochs: int, optimizer: str, lr: float) -> Recipe:
         steps = self.steps_per_epoch(examples) * epochs
@@ -143,9 +148,18 @@ class Plan:
         return max(1, examples // self.batch_size)
 
     def views(self, dataset: Dataset) -> Views | None:
-        """The augmentation for a data set."""
+        """The augmentation for a data set.
+
+        Raises:
+            CourseError: shifts by which nothing of the images would be left.
+        """
         if self.augment == "no" or (self.augment == "auto" and _VIEWS[dataset.name] is None):
             return None
+        side = min(dataset.image_shape[1:])
+        if self.shift >= side:
+            raise CourseError(
+                f"shift must be below the side of the images, {side} pixels of {dataset.title}, got {self.shift}"
+            )
         return Views(self.shift, self.stride, flip=dataset.name != "digits")
 
 

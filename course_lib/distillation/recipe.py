@@ -38,7 +38,7 @@ from course_lib.training.processes import by_first, check_shares
 
 @dataclass(frozen=True)
 class Engine:
-    """How a plan is carried out; it changes what comes out by rounding alone.
+    """How a plan is carried out.
 
     Attributes:
         fabric: device, precision and processes.
@@ -59,8 +59,15 @@ class Engine:
     progress: bool = True
 
     def logs(self, name: str) -> Sequence[Logger]:
-        """Those of one training."""
-        return self.loggers(name) if self.loggers else ()
+        """Those of one training.
+
+        Raises:
+            CourseError: they cannot be made.
+        """
+        try:
+            return self.loggers(name) if self.loggers else ()
+        except OSError as error:
+            raise CourseError(f"cannot write the log of {name}: {error}") from error
 
 
 def distill(
@@ -109,7 +116,7 @@ def distill(
         local=True
     ):  # the first on each machine decodes the images, the others read them
         dataset = load(plan.data)
-    labelled = _labelled(plan, dataset)
+    views, labelled = plan.views(dataset), _labelled(plan, dataset)
     for examples in (dataset.train, labelled[0]):
         check_shares(min(plan.batch_size, len(examples)), fabric)
     given = None if teacher is None else load_network(teacher, dataset)
@@ -120,7 +127,7 @@ def distill(
             plan,
             big,
             _all_of(labelled, dataset),
-            plan.views(dataset),
+            views,
             train=dataset.train,
             folder=engine.folder / "answers",
             fabric=fabric,
@@ -147,7 +154,8 @@ def _alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
             lock.acquire()
         except Timeout as error:
             raise CourseError(
-                f"another distillation is at work in {folder}: wait for it, or name another folder"
+                f"another distillation is at work in {folder}: wait for it, or name another folder; if none is, delete "
+                f"{folder / '.lock'}"
             ) from error
         except OSError as error:
             raise CourseError(f"cannot write to {folder}: {error.strerror or error}") from error
@@ -180,6 +188,12 @@ def _labelled(plan: Plan, dataset: Dataset) -> list[Examples]:
     """The labelled images of each student: all, or a draw of its own."""
     if plan.labels is None:
         return [dataset.train] * plan.seeds
+    classes = dataset.num_classes
+    if not classes <= plan.labels <= len(dataset.train):
+        raise CourseError(
+            f"labels must be from {classes}, one for each class, to all {len(dataset.train)} of {dataset.title}, got "
+            f"{plan.labels}"
+        )
     return [dataset.train.subset(plan.labels, seed=seed) for seed in plan.student_seeds]
 
 
@@ -331,7 +345,7 @@ def _how(engine: Engine) -> dict[str, str | int | bool | None]:
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "processes": engine.fabric.world_size,
         "precision": engine.fabric.strategy.precision.precision,
-        "compiled": engine.compile,
+        "compiled": engine.compile and not engine.together,  # where no loss forbids it
         "together": engine.together,
         "peak_memory_bytes": peak_memory(),
     }

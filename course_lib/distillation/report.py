@@ -98,5 +98,5 @@ class Report:
                 name: [Student(**each) for each in several] for name, several in kept["students"].items()
             }
             return cls(**kept | {"teacher": Student(**kept["teacher"]), "students": students})
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise CourseError(f"{path} is not a report of a distillation ({type(error).__name__})") from error

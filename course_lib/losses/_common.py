@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from course_lib import errors
 from course_lib.errors import CourseError
 
 
@@ -43,11 +44,7 @@ def check_positive(**values: float | Tensor) -> None:
 
     A tensor passes unseen: under ``torch.vmap`` its value cannot be looked at (``fit_many`` checks it before).
     """
-    for name, value in values.items():
-        if isinstance(value, Tensor):
-            continue
-        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value < float("inf"):
-            raise CourseError(f"{name} must be a finite number above 0, got {value!r}")
+    errors.check_positive(**{name: value for name, value in values.items() if not isinstance(value, Tensor)})
 
 
 def check_finite(**values: Tensor) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
-from course_lib.files import save_atomically
+from course_lib.files import content_hash, save_atomically
 from course_lib.losses import soft_gradients
 from course_lib.models import Activations, evaluating
 from course_lib.progress import progress_bar
@@ -158,7 +158,8 @@ def cache_teacher(
     cache = TeacherCache(key, examples.index.cpu(), marks, logits, kept, gradients, activations, views)
     cache = cache._at(cache.index.argsort(), "cpu")
     if path:
-        save_atomically(path, vars(cache) | {"views": views and astuple(views)})
+        content = vars(cache) | {"views": views and astuple(views), "checksum": _checksum(cache)}
+        save_atomically(path, content)
     return cache
 
 
@@ -271,14 +272,23 @@ def network_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
+def _checksum(cache: TeacherCache) -> str:
+    tensors = (cache.index, cache.marks, cache.logits, cache.soft_matrix, cache.gradients)
+    return content_hash(*(each for each in (*tensors, *cache.activations.values()) if each is not None))
+
+
 def _read(path: Path, key: str) -> TeacherCache:
     try:
         kept = torch.load(path, weights_only=True)
+        checksum = kept.pop("checksum")
         cache = TeacherCache(**kept | {"views": kept["views"] and Views(*kept["views"])})
+        whole = checksum == _checksum(cache)
     except Exception as error:
         raise CourseError(
             f"the teacher cache {path} cannot be read ({type(error).__name__}); delete it"
         ) from error
+    if not whole:
+        raise CourseError(f"the teacher cache {path} is damaged; delete it")
     if cache.key != key:
         raise CourseError(f"the teacher cache {path} belongs to another teacher or data set; delete it")
     return cache

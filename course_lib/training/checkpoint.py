@@ -1,6 +1,7 @@
 """Checkpoints: a training that may be killed at any moment and is resumed as if it had not been."""
 
 import hashlib
+import inspect
 import io
 import logging
 import pickle
@@ -9,18 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from course_lib import __version__
 from course_lib.errors import CourseError, check_count
-from course_lib.files import clear_unfinished, write_atomically
+from course_lib.files import clear_unfinished, content_hash, write_atomically
 from course_lib.training.cache import alike
 from course_lib.training.feed import Feed
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import by_first, of_all
 from course_lib.training.recipe import Recipe
+from course_lib.training.sources import Source
 
 _MAGIC = b"course_lib checkpoint 3\n"
 _CONTENT = ("identity", "teacher", "done", "seconds", "record", "parts", "random")
@@ -34,7 +37,8 @@ class Checkpoints:
     """Where a training keeps its state, and how often.
 
     ``fit`` and ``fit_many`` resume from the newest checkpoint in the folder, if it is of the same training: on a CPU
-    they then end with bit-identical weights. A finished training is not repeated.
+    they then end with bit-identical weights. A finished training is not repeated. What is not compared is code: after a
+    change of a loss or a network that leaves names, settings and shapes as they are, name another folder.
 
     Attributes:
         folder: one for each training; made if needed.
@@ -99,6 +103,7 @@ class Keeper:
     ):
         self._checkpoints, self._identity, self._fabric = checkpoints, identity, fabric
         self._parts = {name: part for name, part in parts.items() if part is not None}
+        self._whole: Path | None = None  # what was read or written last
 
     def due(self, done: int, steps: int) -> bool:
         return done % self._checkpoints.every == 0 or done == steps
@@ -143,9 +148,9 @@ class Keeper:
         try:
             write_atomically(path, lambda file: _write(file, content))
         except CourseError as error:
-            left = self._checkpoints.files()
-            rest = f"{left[0].name} is whole" if left else "there is no earlier checkpoint"
+            rest = f"{self._whole.name} is whole" if self._whole else "there is no earlier checkpoint"
             raise CourseError(f"{error}; {rest}") from error
+        self._whole = path
         # Those of later steps are damaged ones that were passed over: they do not count as kept.
         older = [each for each in self._checkpoints.files() if each.name <= path.name]
         for old in older[self._checkpoints.keep :]:
@@ -165,11 +170,13 @@ class Keeper:
                     raise
                 refused.append(error)
                 continue
+            self._whole = path
             if refused and self._fabric.is_global_zero:
                 _log.warning("resuming from %s, for %s", path.name, "; ".join(map(str, refused)))
             return kept
         if refused:
-            raise refused[0]
+            number = f"none of the {len(refused)} checkpoints" if len(refused) > 1 else "the only checkpoint"
+            raise CourseError(f"{number} in {self._checkpoints.folder} can be used: {refused[0]}")
         return None
 
 
@@ -203,8 +210,8 @@ class Identity:
 
 def _another(path: Path, name: str, how: str) -> CourseError:
     return CourseError(
-        f"{path} belongs to a training with another {name}: {how}; name another folder, or delete this one to begin "
-        "anew"
+        f"{path} belongs to a training with another {name}: {how}; name another folder, or delete {path.parent} to "
+        "begin anew"
     )
 
 
@@ -218,7 +225,7 @@ def read(path: Path) -> dict[str, Any]:
         data = Path(path).read_bytes()
     except OSError as error:
         raise CourseError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    if not data.startswith(_MAGIC):
+    if not data.startswith(_MAGIC[: max(1, len(data))]):
         raise CourseError(f"{path} is not a checkpoint of course_lib; move it out of the folder")
     digest, payload = data[len(_MAGIC) : len(_MAGIC) + 64], data[len(_MAGIC) + 64 :]
     if hashlib.sha256(payload).hexdigest().encode() != digest:
@@ -254,22 +261,31 @@ def identity(
     seeds: Iterable[int],
     network: nn.Module,
     fabric: Fabric,
+    own: Tensor | None = None,
 ) -> Identity:
     """What makes a training this one and no other; not how often it is looked at or kept, which changes no weight.
 
+    Args:
+        own: which of the examples are each student's, where they are several.
+        others: of the training.
+
     Raises:
-        CourseError: a term keeps a random generator of its own, whose state nobody could restore.
+        CourseError: a setting of a term cannot be known again, or is a random generator, whose state no checkpoint
+            holds.
     """
     examples = feed.examples
     some = examples.images[:: max(1, len(examples) // _IMAGES)]
-    contents = examples.index, examples.labels, examples.mean, examples.std, some
+    contents = [examples.index, examples.labels, examples.mean, examples.std, some]
+    contents += [] if own is None else [own]
+    shapes = (f"{name} {tuple(value.shape)}" for name, value in network.state_dict().items())
     words = {
         "version of course_lib": __version__,
         "recipe": repr(recipe),
         "seed": ", ".join(map(str, seeds)),
         "objective": "; ".join(map(_words, objective.terms)),
         "network": _one_line(network),
-        "set of examples": f"{len(examples)}, {_digest(*contents)}",
+        "list of weights": ", ".join(shapes),
+        "set of examples": f"{len(examples)}, {_short(*contents)}",
         "set of views": str(feed.views),
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
@@ -284,29 +300,45 @@ def _one_line(network: nn.Module) -> str:
 
 
 def _words(term: Term) -> str:
-    settings = {"weight": term.weight, **term.settings, **term.sources}
-    shown = ", ".join(f"{key}={_value(term, key, value)}" for key, value in settings.items())
-    return (
-        f"{term.name}: {term.loss_name}({shown}{', layers=' + '+'.join(term.layers) if term.layers else ''})"
-    )
+    """All that the loss is called with, defaults too; not its code."""
+    parameters = inspect.signature(term.loss).parameters.values()
+    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
+    settings = {"weight": term.weight, **defaults, **term.settings, **term.sources}
+    # What a functools.partial was given without a name.
+    settings |= {f"argument {place}": value for place, value in enumerate(getattr(term.loss, "args", ()))}
+    shown = [f"{key}={_value(term, key, value)}" for key, value in settings.items() if key != term.by]
+    if term.layers:
+        shown.append(f"layers={'+'.join(term.layers)}")
+    return f"{term.name}: {term.loss_name}({', '.join(shown)})"
 
 
 def _value(term: Term, key: str, value: Any) -> str:
+    """A setting in words that are the same in every process."""
     if isinstance(value, torch.Generator):
         raise CourseError(
             f"term {term.name!r} has a random generator of its own ({key}), whose state no checkpoint holds: leave it "
             "out, and the training's seed draws"
         )
     if isinstance(value, PerStudent):
-        return f"[{', '.join(_value(term, key, each) for each in value.values)}]"
-    return _digest(value) if isinstance(value, Tensor) else str(value)
+        value = value.values
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_value(term, key, each) for each in value)}]"
+    if isinstance(value, np.ndarray):
+        value = torch.as_tensor(value)
+    if isinstance(value, Tensor):
+        return f"{tuple(value.shape)} {_short(value)}"
+    if value is None or isinstance(value, str | int | float | np.number | Source):
+        return str(value)
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    raise CourseError(
+        f"term {term.name!r} has a setting ({key}) that a checkpoint cannot know again: it must be made of numbers, "
+        f"words, tensors, lists and functions, got {type(value).__name__}"
+    )
 
 
-def _digest(*tensors: Tensor) -> str:
-    whole = hashlib.sha256()
-    for tensor in tensors:
-        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return whole.hexdigest()[:12]
+def _short(*tensors: Tensor) -> str:
+    return content_hash(*tensors)[:12]
 
 
 def _where_they_differ(then: str, now: str, limit: int = 120) -> tuple[str, str]:

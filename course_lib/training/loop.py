@@ -17,6 +17,7 @@ from course_lib.errors import CourseError
 from course_lib.progress import Progress
 from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
 from course_lib.training.feed import Feed, Teacher, pool
+from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, StackedForward
 from course_lib.training.processes import average_gradients, check_shares, seed_of_process, share
@@ -97,8 +98,8 @@ def fit(
             torch.manual_seed(seed_of_process(seed, fabric.global_rank))
         epochs = batch_order(len(examples), recipe.batch_size, seed, len(views) if views else 1)
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
-        loggers = fabric.loggers if loggers is None else loggers
-        watcher = Watcher(watch, network, loggers) if watch else None
+        logs = Logs(fabric.loggers if loggers is None else loggers)
+        watcher = Watcher(watch, network, logs) if watch else None
         keeper = None
         if checkpoints:
             weights = network.state_dict()
@@ -114,9 +115,7 @@ def fit(
             return values
 
         names = (*objective.names, "total")
-        steps = Steps(
-            take, order, optimizer, fabric, recipe, names, (seed,), progress, loggers, keeper, watcher
-        )
+        steps = Steps(take, order, optimizer, fabric, recipe, names, (seed,), progress, logs, keeper, watcher)
         with passes:
             history, seconds = steps.run()
     history = {name: values[:, 0] for name, values in history.items()}
@@ -202,14 +201,14 @@ def fit_many(
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         keeper = None
         if checkpoints:
-            made = identity(objective, feed, recipe, seeds, skeleton, fabric)
+            made = identity(objective, feed, recipe, seeds, skeleton, fabric, own)
             parts = {"weights": Weights(parameters), "optimizer": optimizer, "scaler": _scaler(fabric)}
             keeper = Keeper(checkpoints, made, parts, fabric)
         order = _stacked_order(orders, own, count)
         names = (*objective.names, "total")
-        loggers = fabric.loggers if loggers is None else loggers
+        logs = Logs(fabric.loggers if loggers is None else loggers)
         history, seconds = Steps(
-            take, order, optimizer, fabric, recipe, names, seeds, progress, loggers, keeper
+            take, order, optimizer, fabric, recipe, names, seeds, progress, logs, keeper
         ).run()
     weights = {name: value.detach() for name, value in parameters.items()}
     return Runs(skeleton.eval(), weights, history, seconds, seeds)

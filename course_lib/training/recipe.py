@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from course_lib.errors import CourseError, check_count
+from course_lib.errors import CourseError, check_count, check_not_negative, check_positive
 
 # One line per optimiser. All act on each weight by itself, so that students trained at once do not touch each other.
 OPTIMIZERS = {
@@ -45,12 +45,8 @@ class Recipe:
 
     def __post_init__(self):
         check_count(steps=self.steps, batch_size=self.batch_size)
-        if not 0 < self.lr < float("inf"):
-            raise CourseError(f"lr must be a finite number above 0, got {self.lr!r}")
-        if not 0 <= self.weight_decay < float("inf"):
-            raise CourseError(
-                f"weight_decay must be a finite number of at least 0, got {self.weight_decay!r}"
-            )
+        check_positive(lr=self.lr)
+        check_not_negative(weight_decay=self.weight_decay)
         for name, known in (("optimizer", tuple(OPTIMIZERS)), ("schedule", SCHEDULES)):
             if getattr(self, name) not in known:
                 raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")

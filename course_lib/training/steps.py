@@ -2,19 +2,19 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
 from torch import Tensor
 from torch.optim import Optimizer
 
 from course_lib.errors import CourseError
 from course_lib.progress import Progress, progress_bar
 from course_lib.training.checkpoint import Keeper
+from course_lib.training.logs import Logs
 from course_lib.training.processes import average
 from course_lib.training.recipe import Recipe
 from course_lib.training.watch import Watcher
@@ -39,7 +39,7 @@ class Steps:
         names: of the terms, then "total".
         seeds: one per student.
         progress: show a bar where a person can see it, or who is told of it.
-        loggers: of Fabric's kind, told of every term by name.
+        logs: told of every term by name.
         keeper, watcher: where there are checkpoints, or something to watch.
     """
 
@@ -51,7 +51,7 @@ class Steps:
     names: Sequence[str]
     seeds: Sequence[int]
     progress: bool | Progress
-    loggers: Sequence[Logger] = ()
+    logs: Logs = field(default_factory=Logs)
     keeper: Keeper | None = None
     watcher: Watcher | None = None
 
@@ -66,8 +66,7 @@ class Steps:
             done = self._run()
             status = "success"
         finally:
-            for logger in self.loggers:
-                logger.finalize(status)
+            self.logs.close(status)
         return done
 
     def _run(self) -> tuple[dict[str, np.ndarray], float]:
@@ -117,10 +116,11 @@ class Steps:
                 f"{start + step} (seed {self.seeds[student]}): lower lr or the term's weight, or look for bad values "
                 "in the data"
             )
-        means = record[start:stop].mean(dim=(0, 2)).tolist() if self.loggers else ()
-        for logger in self.loggers:
-            named = {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}
-            logger.log_metrics(named, stop)
+        if self.logs:
+            means = record[start:stop].mean(dim=(0, 2)).tolist()
+            self.logs.tell(
+                {f"train/{name}": mean for name, mean in zip(self.names, means, strict=True)}, stop
+            )
 
     def _check_weights(self, step: int) -> None:
         """What the last step did shows in no loss yet, and a checkpoint should be worth keeping."""

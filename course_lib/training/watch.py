@@ -1,15 +1,15 @@
 """What is measured while a training runs, such as the accuracy on validation data."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from lightning_fabric.loggers import Logger
 from torch import nn
 
 from course_lib.errors import check_count
 from course_lib.models import evaluating
+from course_lib.training.logs import Logs
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ class Watch:
 class Watcher:
     """Looks, logs, and remembers; part of the checkpoints."""
 
-    def __init__(self, watch: Watch, network: nn.Module, loggers: Sequence[Logger] = ()):
-        self._watch, self._network, self._loggers = watch, network, loggers
+    def __init__(self, watch: Watch, network: nn.Module, logs: Logs):
+        self._watch, self._network, self._logs = watch, network, logs
         self.seen: list[dict[str, float]] = []
 
     def after(self, step: int, steps: int) -> None:
@@ -46,8 +46,7 @@ class Watcher:
         with evaluating(self._network), torch.no_grad():
             numbers = {name: float(value) for name, value in self._watch.look(self._network).items()}
         self.seen.append({"step": step, **numbers})
-        for logger in self._loggers:
-            logger.log_metrics({f"watch/{name}": value for name, value in numbers.items()}, step)
+        self._logs.tell({f"watch/{name}": value for name, value in numbers.items()}, step)
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}
