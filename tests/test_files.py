@@ -67,5 +67,6 @@ def test_an_error_of_the_content_stays_what_it_is(tmp_path):
 def test_unfinished_files_are_cleared_and_others_are_not(tmp_path):
     for name in (".part-a", "film.part", "file.pt"):
         (tmp_path / name).write_bytes(b"x")
+    (tmp_path / ".part-folder").mkdir()
     clear_unfinished(tmp_path)
-    assert {each.name for each in tmp_path.iterdir()} == {"film.part", "file.pt"}
+    assert {each.name for each in tmp_path.iterdir()} == {"film.part", "file.pt", ".part-folder"}

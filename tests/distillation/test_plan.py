@@ -65,16 +65,30 @@ def test_losses_are_summed_by_name_with_the_plans_settings():
         ({"temperature": -1.0}, "temperature must be a finite number above 0, got -1.0"),
         ({"student_width": 0.0}, "student_width must be a finite number above 0, got 0.0"),
         ({"data": "imagenet"}, "data must be one of digits, cifar10, got 'imagenet'"),
-        ({"dropout": 1.5}, r"dropout must lie in \[0, 1\), got 1.5"),
+        ({"dropout": 1.5}, r"dropout must be a number in \[0, 1\), got 1.5"),
         ({"batch_size": True}, "batch_size must be an integer of at least 1, got True"),
         ({"losses": ("hard",)}, r"losses must be pairs of a name and a weight, .* got \('hard',\)"),
         ({"losses": [("hard", "much")]}, "losses must be pairs of a name and a weight"),
         ({"seed": -1}, r"seed must be an integer from 0 to 2\*\*32 - 1, got -1"),
         ({"seed": 2**32 - 1, "seeds": 2}, "seed must be an integer from 0"),
-        ({"teacher_lr": 0.0}, "lr must be a finite number above 0, got 0.0"),
-        ({"smoothing": 1.0}, r"smoothing must lie in \[0, 1\), got 1.0"),
+        ({"teacher_lr": 0.0}, "teacher_lr must be a finite number above 0, got 0.0"),
+        ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
+        ({"batch_size": "3"}, "batch_size must be an integer of at least 1, got '3'"),
+        ({"lr": "x"}, "lr must be a finite number above 0, got 'x'"),
+        ({"weight_decay": "a"}, "weight_decay must be a finite number of at least 0, got 'a'"),
+        ({"dropout": None}, r"dropout must be a number in \[0, 1\), got None"),
+        ({"seed": 1.0}, "seed must be an integer from 0 .* got 1.0"),
+        ({"baseline": "no"}, "baseline must be True or False, got 'no'"),
+        ({"teacher_optimizer": ""}, "optimizer must be one of .* got ''"),
+        ({"target_norm": -1.0}, "target_norm must be a finite number of at least 0, got -1.0"),
+        ({"smoothing": 1.0}, r"smoothing must be a number in \[0, 1\), got 1.0"),
     ],
 )
 def test_wrong_values_are_answered_in_a_sentence(settings, words):
     with pytest.raises(CourseError, match=words):
         Plan(**settings)
+
+
+def test_shifts_that_leave_nothing_of_the_images_are_refused():
+    with pytest.raises(CourseError, match=r"shift must be below the side of the images, 8 pixels of .* got 8"):
+        Plan(data="digits", augment="yes", shift=8).views(load("digits"))

@@ -142,7 +142,7 @@ def test_students_trained_together_are_those_trained_one_by_one(plan, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "path must be the file of a network, got .* which is none"),
+        (None, "a network was to be read from .* which is no file"),
         (b"not a teacher", "holds no network of course distill"),
         ([1, 2], "holds no network of course distill"),
         ({"settings": {"image_shape": [3, 32, 32]}, "weights": {}}, "holds no network of course distill"),
@@ -172,7 +172,9 @@ def test_a_teacher_of_other_images_is_refused(plan, tmp_path):
 
 @pytest.mark.parametrize("labels", [5, 5000])
 def test_labels_that_are_too_few_or_too_many_are_refused_before_anything_is_trained(plan, tmp_path, labels):
-    with pytest.raises(CourseError, match=rf"n must be an integer from 10 .* to 1200 \(all\), got {labels}"):
+    with pytest.raises(
+        CourseError, match=f"labels must be from 10, one for each class, to all 1200 .* got {labels}"
+    ):
         distill(replace(plan, labels=labels), tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
@@ -203,7 +205,7 @@ def test_two_distillations_do_not_work_in_one_folder(plan, tmp_path):
         left = [tmp_path / ".part-left", tmp_path / "answers" / ".part-left"]
         for path in left:
             path.write_bytes(b"half")
-        with pytest.raises(CourseError, match="another distillation is at work in"):
+        with pytest.raises(CourseError, match=r"another distillation is at work in .* delete .*\.lock"):
             distill(plan, tmp_path)
         assert all(path.exists() for path in left), "the other may be writing them"
     distill(replace(plan, seeds=1, baseline=False), tmp_path)
@@ -234,9 +236,10 @@ def test_a_folder_of_another_plan_is_refused(plan, tmp_path):
 
 
 def test_a_report_that_is_none_is_refused(tmp_path):
-    (tmp_path / "report.json").write_text(json.dumps({"plan": {}}))
-    with pytest.raises(CourseError, match="is not a report of a distillation"):
-        Report.read(tmp_path / "report.json")
+    for content in ({"plan": {}}, {"students": []}, []):
+        (tmp_path / "report.json").write_text(json.dumps(content))
+        with pytest.raises(CourseError, match="is not a report of a distillation"):
+            Report.read(tmp_path / "report.json")
 
 
 def test_a_notebook_keeps_its_figures(plan, tmp_path, make_notebook):
@@ -265,3 +268,47 @@ def test_in_half_precision_the_teacher_answers_in_it_too(plan, tmp_path):
     assert torch.equal(said["32-true"], whole)
     off = (said["bf16-mixed"] - whole).abs().max() / whole.abs().max()
     assert 0 < off < 0.02
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda value: value.flatten()[:1].fill_(7.0), lambda value: value.fill_(torch.nan)]
+)
+def test_a_network_whose_weights_were_changed_is_refused(tmp_path, spoil):
+    path = tmp_path / "teacher.pt"
+    save_network(path, alexnet(**SETTINGS), SETTINGS)
+    kept = torch.load(path, weights_only=True)
+    spoil(kept["weights"]["classifier.6.weight"])
+    torch.save(kept, path)
+    with pytest.raises(CourseError, match=r"teacher\.pt is damaged"):
+        load_network(path)
+
+
+def test_a_network_without_finite_weights_is_refused_and_one_that_is_there_is_not_written_again(tmp_path):
+    path, network = tmp_path / "teacher.pt", alexnet(**SETTINGS)
+    save_network(path, network, SETTINGS)
+    before = path.stat().st_mtime_ns
+    save_network(path, network, SETTINGS)
+    assert path.stat().st_mtime_ns == before
+    with torch.no_grad():
+        network.classifier[6].weight[0, 0] = torch.inf
+    save_network(path, network, SETTINGS)
+    assert path.stat().st_mtime_ns > before
+    with pytest.raises(CourseError, match="no finite numbers"):
+        load_network(path)
+
+
+def test_a_page_of_many_losses_has_three_in_a_row(plan, tmp_path):
+    names = ("hard", "soft_target", "logit", "radius", "angle")
+    report = distill(replace(plan, losses=[(name, 0.1) for name in names], seeds=1, baseline=False), tmp_path)
+    figure = page_module._losses(report)
+    assert [ax.get_title() for ax in figure.axes if ax.axison] == list(names)
+    assert figure.get_size_inches()[0] < 12
+    assert len({round(ax.get_position().y0, 3) for ax in figure.axes}) == 2
+
+
+def test_logs_that_cannot_be_made_are_said_in_a_sentence(plan, tmp_path):
+    def loggers(name):
+        raise FileExistsError(17, "File exists", "logs")
+
+    with pytest.raises(CourseError, match=r"cannot write the log of teacher: .*File exists"):
+        distill(plan, tmp_path, loggers=loggers)

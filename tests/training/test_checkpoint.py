@@ -11,6 +11,7 @@ import textwrap
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
@@ -184,6 +185,7 @@ def finished(train, tmp_path):
     [
         (lambda path: path.write_bytes(path.read_bytes()[:-100]), "damaged or was changed.*fall_back=True"),
         (lambda path: path.write_bytes(path.read_bytes()[:40]), "damaged or was changed"),
+        (lambda path: path.write_bytes(path.read_bytes()[:10]), "damaged or was changed"),
         (
             lambda path: path.write_bytes(path.read_bytes().replace(b"Recipe(", b"recipe(")),
             "damaged or was changed",
@@ -206,7 +208,7 @@ def test_a_damaged_checkpoint_is_refused_or_the_one_before_is_used(spoil, words,
 def test_where_all_are_damaged_it_says_so(finished, train):
     for path in finished.files():
         path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(CourseError, match="damaged"):
+    with pytest.raises(CourseError, match=r"none of the 2 checkpoints in .* can be used: .* damaged"):
         fit(
             small_mlp,
             hard_labels(),
@@ -390,12 +392,98 @@ def test_weights_that_are_no_numbers_are_not_kept(train, tmp_path):
     assert not places.files()
 
 
-def test_a_loss_without_a_name_has_a_checkpoint(train, cache, tmp_path):
-    objective = Objective([Term("soft", functools.partial(soft_target_loss, temperature=2.0))])
-    settings = {"teacher": cache, "checkpoints": Checkpoints(tmp_path), "progress": False}
-    first = fit(small_mlp, objective, train, RECIPE, **settings)
-    again = fit(small_mlp, objective, train, RECIPE, **settings)
+def loss_of(margin=1.0, more=None):
+    def own(student_logits, bound=margin, extra=more):
+        return student_logits.square().clamp(max=bound).mean()
+
+    return own
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (
+            functools.partial(soft_target_loss, temperature=2.0),
+            functools.partial(soft_target_loss, temperature=9.0),
+        ),
+        (loss_of(1.0), loss_of(5.0)),
+        (loss_of(more=np.arange(5000)), loss_of(more=np.where(np.arange(5000) == 2500, 0, np.arange(5000)))),
+        (loss_of(more=[torch.zeros(3)]), loss_of(more=[torch.ones(3)])),
+        (loss_of(more=mlp), loss_of(more=small_mlp)),
+    ],
+    ids=["partial", "default", "array", "tensors", "function"],
+)
+def test_settings_that_a_loss_brings_along_are_compared(one, other, train, cache, tmp_path):
+    def start(loss):
+        objective = Objective([Term("own", loss)])
+        settings = {"teacher": cache, "checkpoints": Checkpoints(tmp_path), "progress": False}
+        return fit(small_mlp, objective, train, RECIPE, **settings)
+
+    first, again = start(one), start(one)
     assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
+    with pytest.raises(CourseError, match="another objective"):
+        start(other)
+
+
+def test_a_setting_that_cannot_be_known_again_is_refused(train, tmp_path):
+    objective = Objective([Term("own", loss_of(more=object()))])
+    with pytest.raises(
+        CourseError, match=r"a setting \(extra\) that a checkpoint cannot know again.*got object"
+    ):
+        fit(small_mlp, objective, train, RECIPE, checkpoints=Checkpoints(tmp_path), progress=False)
+
+
+class Scaled(nn.Module):
+    """Has weights that its words do not show."""
+
+    def __init__(self, width):
+        super().__init__()
+        self.inner, self.scale = small_mlp(), nn.Parameter(torch.ones(width))
+
+    def forward(self, inputs):
+        return self.scale * self.inner(inputs)
+
+
+def test_weights_of_another_shape_are_noticed(train, tmp_path):
+    def start(width):
+        return fit(
+            lambda: Scaled(width),
+            hard_labels(),
+            train,
+            RECIPE,
+            checkpoints=Checkpoints(tmp_path),
+            progress=False,
+        )
+
+    start(1)
+    with pytest.raises(CourseError, match=r"another list of weights: .*scale \(1,\).* now .*scale \(10,\)"):
+        start(10)
+
+
+def test_students_with_each_others_examples_are_noticed(train, tmp_path):
+    halves = [train.take(torch.arange(0, 100, 2)), train.take(torch.arange(1, 100, 2))]
+
+    def start(examples):
+        settings = {"seeds": [0, 1], "checkpoints": Checkpoints(tmp_path), "progress": False}
+        return fit_many(small_mlp, hard_labels(), examples, RECIPE, **settings)
+
+    start(halves)
+    with pytest.raises(CourseError, match="another set of examples"):
+        start(halves[::-1])
+
+
+def test_a_full_disk_is_not_told_that_a_damaged_checkpoint_is_whole(train, tmp_path, monkeypatch):
+    places = Checkpoints(tmp_path, every=10, fall_back=True)
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    newest = places.files()[0]
+    newest.write_bytes(newest.read_bytes()[:-9])
+
+    def full(path, fill):
+        raise CourseError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr(module, "write_atomically", full)
+    with pytest.raises(CourseError, match=r"No space left on device; step-0000000050\.ckpt is whole"):
+        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
 
 
 def test_what_is_whole_but_no_training_is_refused(finished, train):

@@ -243,6 +243,16 @@ def test_kept_cache_is_read_back_and_other_weights_get_another(teacher, train, t
     assert len(list(tmp_path.iterdir())) == 2
 
 
+def test_a_kept_cache_with_one_answer_changed_is_refused(teacher, train, tmp_path):
+    cache_teacher(teacher, train, directory=tmp_path)
+    (path,) = tmp_path.iterdir()
+    kept = torch.load(path, weights_only=True)
+    kept["logits"][-1, 3] *= 2  # not among those about which the teacher is asked again
+    torch.save(kept, path)
+    with pytest.raises(CourseError, match=r"the teacher cache .* is damaged; delete it"):
+        cache_teacher(teacher, train, directory=tmp_path)
+
+
 def test_a_damaged_kept_cache_is_refused(teacher, train, tmp_path):
     cache_teacher(teacher, train, directory=tmp_path)
     (path,) = tmp_path.iterdir()

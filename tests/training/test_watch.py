@@ -112,6 +112,19 @@ def test_the_log_of_a_training_that_stops_is_closed_as_failed(train):
     assert log.closed == ["failed"]
 
 
+def test_a_log_that_cannot_be_written_does_not_stop_the_training(train, caplog):
+    class Full(Remembering):
+        def log_metrics(self, metrics, step=None):
+            raise OSError(28, "No space left on device")
+
+    log = Remembering()
+    recipe = Recipe(steps=120, batch_size=16)
+    run = fit(small_mlp, hard_labels(), train, recipe, loggers=[Full(), log], progress=False)
+    assert len(run.history["hard"]) == 120
+    assert [step for step, _ in log.steps] == [50, 100, 120]
+    assert caplog.text.count("goes on without its log, which cannot be written: [Errno 28]") == 1
+
+
 def test_a_watch_without_steps_between_is_refused():
     with pytest.raises(CourseError, match="every must be an integer of at least 1, got 0"):
         Watch(lambda network: {}, every=0)
