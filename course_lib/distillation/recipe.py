@@ -112,6 +112,14 @@ def distill(
     engine = Engine(fabric, Path(folder), loggers, together, compile, fall_back, progress)
     if together and fabric.world_size > 1:
         raise CourseError(f"together must be False in several processes, got True in {fabric.world_size}")
+    report = _carry_out(plan, teacher, engine)
+    # From here, where no data and networks are at hand: what draws the page holds on to all that called it for a while.
+    by_first(lambda: report.write(engine.folder), fabric)
+    return report
+
+
+def _carry_out(plan: Plan, teacher: str | Path | None, engine: Engine) -> Report:
+    fabric = engine.fabric
     with fabric.rank_zero_first(
         local=True
     ):  # the first on each machine decodes the images, the others read them
@@ -131,16 +139,14 @@ def distill(
             train=dataset.train,
             folder=engine.folder / "answers",
             fabric=fabric,
-            progress=progress,
+            progress=engine.progress,
         )
-        students = _together if together else _one_by_one
+        students = _together if engine.together else _one_by_one
         runs = {
             name: students(plan, objective, dataset, labelled, answers, name, engine)
             for name, objective in _methods(plan).items()
         }
-        report = _report(plan, dataset, big, taught, teacher, runs, engine)
-        by_first(lambda: report.write(engine.folder), fabric)
-    return report
+        return _report(plan, dataset, big, taught, teacher, runs, engine)
 
 
 @contextmanager

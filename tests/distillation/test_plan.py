@@ -90,5 +90,7 @@ def test_wrong_values_are_answered_in_a_sentence(settings, words):
 
 
 def test_shifts_that_leave_nothing_of_the_images_are_refused():
-    with pytest.raises(CourseError, match=r"shift must be below the side of the images, 8 pixels of .* got 8"):
+    with pytest.raises(
+        CourseError, match=r"shift must be below the side of the images, 8 pixels of .* got 8"
+    ):
         Plan(data="digits", augment="yes", shift=8).views(load("digits"))

@@ -1,6 +1,8 @@
 """The whole recipe on digits: what it leaves behind, that it goes on, and what it refuses."""
 
+import gc
 import json
+import weakref
 from dataclasses import replace
 
 import nbformat
@@ -312,3 +314,23 @@ def test_logs_that_cannot_be_made_are_said_in_a_sentence(plan, tmp_path):
 
     with pytest.raises(CourseError, match=r"cannot write the log of teacher: .*File exists"):
         distill(plan, tmp_path, loggers=loggers)
+
+
+def test_nothing_large_is_left_behind(plan, tmp_path, monkeypatch):
+    """Data sets of several distillations would pile up until Python looks for cycles, which counts no bytes."""
+    loaded = []
+
+    def watched(*arguments):
+        dataset = load(*arguments)
+        loaded.extend(weakref.ref(part) for part in (dataset, dataset.train, dataset.test))
+        return dataset
+
+    monkeypatch.setattr(module, "load", watched)
+    gc.collect()
+    gc.disable()
+    try:
+        distill(replace(plan, augment="yes", shift=1), tmp_path)
+        assert len(loaded) == 3
+        assert all(each() is None for each in loaded)
+    finally:
+        gc.enable()
