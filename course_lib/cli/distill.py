@@ -39,6 +39,10 @@ def distill(
         ),
     ] = None,
     data: Annotated[str, typer.Option(help="As listed by: course data list.")] = "cifar10",
+    validation: Annotated[
+        float | None,
+        typer.Option(help="Share of images set aside for validation; a tenth of CIFAR-10's if not given."),
+    ] = None,
     temperature: Annotated[float, typer.Option("--temperature", "-T", help="T of the soft targets.")] = 5.0,
     epochs: Annotated[int, typer.Option(help="Of the student's training.")] = 100,
     teacher_epochs: Annotated[

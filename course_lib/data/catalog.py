@@ -6,7 +6,7 @@ from pathlib import Path
 
 from course_lib.data import cifar10, digits
 from course_lib.data.download import download
-from course_lib.data.examples import Dataset
+from course_lib.data.examples import Dataset, resplit
 from course_lib.data.places import Root, data_root
 from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError
@@ -59,7 +59,13 @@ class Verified:
         return f"{self.title} is complete, {self.examples} images, SHA-256 of the pixels {self.sha256}: {self.where}"
 
 
-def load(name: str = "digits", *, seed: int = 0, root: str | Path | None = None) -> Dataset:
+def load(
+    name: str = "digits",
+    *,
+    seed: int = 0,
+    root: str | Path | None = None,
+    validation: float | None = None,
+) -> Dataset:
     """A data set with its train, validation and test parts.
 
     "digits" has 1200, 200 and 397 images of 1×8×8, all drawn by the seed. "cifar10" has 45000, 5000 and the official
@@ -71,16 +77,20 @@ def load(name: str = "digits", *, seed: int = 0, root: str | Path | None = None)
         name: "digits" or "cifar10".
         seed: of the split.
         root: a copy of CIFAR-10 or a folder with one; by default what COURSE_DATA names, else the course's ``data/``.
+        validation: share of the images that are not for the test to set aside for validation, between 0 and 1; the
+            numbers above if None.
 
     Raises:
-        CourseError: no such name, a seed that is none, or a copy that is missing, damaged or incomplete.
+        CourseError: no such name, a seed or a share that is none, or a copy that is missing, damaged or incomplete.
     """
     _check_name(name)
     check_seed(seed)
     if name == "digits":
-        return digits.load_digits(seed)
-    root = data_root(root)
-    return cifar10.build(cifar10.prepare(root, _copy(root)), seed)
+        dataset = digits.load_digits(seed)
+    else:
+        place = data_root(root)
+        dataset = cifar10.build(cifar10.prepare(place, _copy(place)), seed)
+    return dataset if validation is None else resplit(dataset, validation, seed)
 
 
 def available(root: str | Path | None = None) -> list[Record]:

@@ -7,8 +7,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from course_lib.data.splits import balanced_order
-from course_lib.errors import CourseError
+from course_lib.data.splits import balanced_order, stratified_split
+from course_lib.errors import CourseError, check_number
 
 _KEPT = (
     2**28
@@ -183,6 +183,36 @@ def assemble(
     pictures = [train, *(images[part] for part in parts[1:])]
     examples = [Examples(x, labels[part], part, mean, std) for x, part in zip(pictures, parts, strict=True)]
     return Dataset(name, title, tuple(classes), *examples)
+
+
+def resplit(dataset: Dataset, validation: float, seed: int) -> Dataset:
+    """The same data set with another share set aside for validation; the test images stay what they are.
+
+    Args:
+        dataset: as loaded.
+        validation: share of the images that are not for the test, between 0 and 1.
+        seed: of the new split, which keeps the shares of the classes.
+
+    Raises:
+        CourseError: not a share, or one that leaves a part without an image of each class.
+    """
+    check_number("a number between 0 and 1", lambda value: 0 < value < 1, validation=validation)
+    parts = (dataset.train, dataset.validation)
+    images, labels, index = (
+        torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels", "index")
+    )
+    size = round(validation * len(labels))
+    if not dataset.num_classes <= size <= len(labels) - dataset.num_classes:
+        raise CourseError(
+            f"validation must leave an image of each of the {dataset.num_classes} classes on both sides, got "
+            f"{validation!r} of {len(labels)} images"
+        )
+    order = index.argsort()  # so that the split does not depend on the one before
+    kept, aside = (order[part] for part in stratified_split(labels[order], (len(labels) - size, size), seed))
+    mean, std = channel_statistics(images[kept])
+    train, held_out = (Examples(images[part], labels[part], index[part], mean, std) for part in (kept, aside))
+    test = replace(dataset.test, mean=mean, std=std)
+    return replace(dataset, train=train, validation=held_out, test=test)
 
 
 def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,9 @@ class Plan:
     """The settings of one distillation; the defaults are the article's, with CIFAR-10 and AlexNet.
 
     Attributes:
-        data: name of the data set, as for ``course_lib.data.load``, which also sets images aside for validation.
+        data: name of the data set, as for ``course_lib.data.load``.
+        validation: share of the images that are set aside for validation; as ``load`` does without one if None, a tenth
+            of CIFAR-10's.
         losses: of the student, names of ``course_lib.training.LOSSES`` with their weights.
         temperature: T of the losses that have one.
         epochs, optimizer, lr: of the student's training, and of the teacher's where nothing else is said for it.
@@ -49,6 +51,7 @@ class Plan:
     """
 
     data: str = "cifar10"
+    validation: float | None = None
     losses: tuple[tuple[str, float], ...] = (("hard", 0.1), ("soft_target", 0.9))
     temperature: float = 5.0
     epochs: int = 100
@@ -103,6 +106,8 @@ class Plan:
         check_not_negative(target_norm=self.target_norm)
         below_one = {"dropout": self.dropout, "smoothing": self.smoothing}
         check_number("a number in [0, 1)", lambda value: 0 <= value < 1, **below_one)
+        if self.validation is not None:
+            check_number("a number between 0 and 1", lambda value: 0 < value < 1, validation=self.validation)
         if not isinstance(self.baseline, bool):
             raise CourseError(f"baseline must be True or False, got {self.baseline!r}")
         check_seed(self.seed)

@@ -123,7 +123,7 @@ def _carry_out(plan: Plan, teacher: str | Path | None, engine: Engine) -> Report
     with fabric.rank_zero_first(
         local=True
     ):  # the first on each machine decodes the images, the others read them
-        dataset = load(plan.data)
+        dataset = load(plan.data, validation=plan.validation)
     views, labelled = plan.views(dataset), _labelled(plan, dataset)
     for examples in (dataset.train, labelled[0]):
         check_shares(min(plan.batch_size, len(examples)), fabric)

@@ -131,6 +131,7 @@ def test_every_flag_reaches_the_recipe(monkeypatch, tmp_path):
     ]
     values = {
         "data": "digits",
+        "validation": 0.25,
         "temperature": 3.0,
         "epochs": 7,
         "teacher_epochs": 8,

@@ -47,3 +47,42 @@ def test_each_part_of_digits_depends_on_the_seed():
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(CourseError, match="seed must be an integer from 0"):
         load("digits", seed=seed)
+
+
+def test_another_share_for_validation_leaves_the_test_images_alone():
+    usual, other = load("digits", seed=3), load("digits", seed=3, validation=0.1)
+    assert (len(other.train), len(other.validation)) == (1260, 140)
+    assert torch.equal(other.test.images, usual.test.images)
+    assert torch.equal(other.test.index, usual.test.index)
+    seen = torch.cat([other.train.index, other.validation.index, other.test.index])
+    assert torch.equal(seen.sort().values, torch.arange(1797))
+    assert other.validation.labels.bincount().tolist() == [14] * 10
+    inputs = other.train.inputs
+    assert abs(float(inputs.mean())) < 1e-5, "normalised by its own training images"
+    for part in (other.train, other.validation):
+        whole = load("digits", seed=0)
+        known = {
+            int(i): image
+            for each in (whole.train, whole.validation, whole.test)
+            for i, image in zip(each.index, each.images, strict=True)
+        }
+        assert all(
+            torch.equal(known[int(i)], image) for i, image in zip(part.index, part.images, strict=True)
+        )
+    again, third = load("digits", seed=3, validation=0.1), load("digits", seed=4, validation=0.1)
+    assert torch.equal(again.train.index, other.train.index)
+    assert not torch.equal(third.train.index, other.train.index)
+
+
+@pytest.mark.parametrize(
+    ("share", "words"),
+    [
+        (0.0, "validation must be a number between 0 and 1, got 0.0"),
+        ("a tenth", "validation must be a number between 0 and 1, got 'a tenth'"),
+        (0.005, "validation must leave an image of each of the 10 classes on both sides, got 0.005 of 1400"),
+        (0.995, "on both sides, got 0.995 of 1400 images"),
+    ],
+)
+def test_shares_that_leave_nothing_are_refused(share, words):
+    with pytest.raises(CourseError, match=words):
+        load("digits", validation=share)

@@ -72,6 +72,7 @@ def test_losses_are_summed_by_name_with_the_plans_settings():
         ({"seed": -1}, r"seed must be an integer from 0 to 2\*\*32 - 1, got -1"),
         ({"seed": 2**32 - 1, "seeds": 2}, "seed must be an integer from 0"),
         ({"teacher_lr": 0.0}, "teacher_lr must be a finite number above 0, got 0.0"),
+        ({"validation": 1.0}, "validation must be a number between 0 and 1, got 1.0"),
         ({"batch_size": 0}, "batch_size must be an integer of at least 1, got 0"),
         ({"batch_size": "3"}, "batch_size must be an integer of at least 1, got '3'"),
         ({"lr": "x"}, "lr must be a finite number above 0, got 'x'"),

@@ -201,6 +201,13 @@ def test_another_first_seed_gives_another_teacher_and_other_students(plan, tmp_p
     assert other.students["student"][0].losses != first.students["student"][0].losses
 
 
+def test_another_share_for_validation_gives_other_training_images(plan, tmp_path):
+    report = distill(replace(plan, validation=0.5, labels=None, seeds=1, baseline=False), tmp_path)
+    assert report.students["student"][0].steps == plan.epochs * (700 // 32)
+    with pytest.raises(CourseError, match="another recipe"):
+        distill(replace(plan, validation=0.4, labels=None, seeds=1, baseline=False), tmp_path)
+
+
 def test_two_distillations_do_not_work_in_one_folder(plan, tmp_path):
     tmp_path.joinpath("answers").mkdir()
     with FileLock(tmp_path / ".lock"):
@@ -320,8 +327,8 @@ def test_nothing_large_is_left_behind(plan, tmp_path, monkeypatch):
     """Data sets of several distillations would pile up until Python looks for cycles, which counts no bytes."""
     loaded = []
 
-    def watched(*arguments):
-        dataset = load(*arguments)
+    def watched(*arguments, **settings):
+        dataset = load(*arguments, **settings)
         loaded.extend(weakref.ref(part) for part in (dataset, dataset.train, dataset.test))
         return dataset
 
