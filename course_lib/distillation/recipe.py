@@ -120,9 +120,8 @@ def distill(
 
 def _carry_out(plan: Plan, teacher: str | Path | None, engine: Engine) -> Report:
     fabric = engine.fabric
-    with fabric.rank_zero_first(
-        local=True
-    ):  # the first on each machine decodes the images, the others read them
+    # The first process on each machine decodes the images, the others read what it kept.
+    with fabric.rank_zero_first(local=True):
         dataset = load(plan.data, validation=plan.validation)
     views, labelled = plan.views(dataset), _labelled(plan, dataset)
     for examples in (dataset.train, labelled[0]):
