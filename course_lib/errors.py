@@ -30,3 +30,8 @@ def check_positive(**values: object) -> None:
 def check_not_negative(**values: object) -> None:
     """Refuse arguments, by name, that are no finite number of at least zero."""
     check_number("a finite number of at least 0", lambda value: 0 <= value < float("inf"), **values)
+
+
+def check_below_one(**values: object) -> None:
+    """Refuse arguments, by name, that are no number from 0 to below 1."""
+    check_number("a number in [0, 1)", lambda value: 0 <= value < 1, **values)

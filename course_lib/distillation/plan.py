@@ -5,7 +5,14 @@ from typing import Any
 
 from course_lib.data import NAMES, Dataset, Views
 from course_lib.data.splits import check_seed
-from course_lib.errors import CourseError, check_count, check_not_negative, check_number, check_positive
+from course_lib.errors import (
+    CourseError,
+    check_below_one,
+    check_count,
+    check_not_negative,
+    check_number,
+    check_positive,
+)
 from course_lib.losses._jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
@@ -104,8 +111,7 @@ class Plan:
             teacher_lr=self.lr if self.teacher_lr is None else self.teacher_lr,
         )
         check_not_negative(target_norm=self.target_norm)
-        below_one = {"dropout": self.dropout, "smoothing": self.smoothing}
-        check_number("a number in [0, 1)", lambda value: 0 <= value < 1, **below_one)
+        check_below_one(dropout=self.dropout, smoothing=self.smoothing)
         if self.validation is not None:
             check_number("a number between 0 and 1", lambda value: 0 < value < 1, validation=self.validation)
         if not isinstance(self.baseline, bool):

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from course_lib.errors import CourseError
+from course_lib.errors import check_below_one
 from course_lib.losses._common import check_labels, check_logits, log_softmax
 
 
@@ -22,9 +22,8 @@ def smoothed_label_loss(student_logits: Tensor, labels: Tensor, smoothing: float
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)
-    number = isinstance(smoothing, int | float) and not isinstance(smoothing, bool)
-    if not isinstance(smoothing, Tensor) and not (number and 0 <= smoothing < 1):
-        raise CourseError(f"smoothing must be a number in [0, 1), got {smoothing!r}")
+    if not isinstance(smoothing, Tensor):
+        check_below_one(smoothing=smoothing)
     log_q = log_softmax(student_logits)  # (N, C)
     right = log_q.gather(1, labels[:, None])[:, 0]  # (N,)
     return -((1 - smoothing) * right + smoothing * log_q.mean(dim=1)).mean()

@@ -7,7 +7,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from course_lib.errors import CourseError, check_count
+from course_lib.errors import CourseError, check_count, check_positive
 
 
 @dataclass(frozen=True)
@@ -99,8 +99,7 @@ def match_places(found: Tensor, objects: Tensor, tolerance: float) -> Tensor:
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[1] != 2:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"{name} must hold places (number, 2), got {came}")
-    if not 0 < tolerance < float("inf"):
-        raise CourseError(f"tolerance must be a finite number above 0, got {tolerance!r}")
+    check_positive(tolerance=tolerance)
     apart = torch.cdist(found.double(), objects.double())  # (F, K)
     # One pair more is worth any sum of distances.
     far = tolerance * (min(apart.shape) + 1)

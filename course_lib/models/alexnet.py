@@ -1,13 +1,12 @@
 """AlexNet: torchvision's for photographs of 224 pixels, the same five and three layers for small images."""
 
 import copy
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_below_one, check_positive
 
 _CHANNELS = (64, 192, 384, 256, 256)
 _HIDDEN = 4096
@@ -100,10 +99,8 @@ def alexnet(
             "image_shape must be (C, H, W) and num_classes at least 2, all positive integers, "
             f"got {tuple(image_shape)} and {num_classes!r}"
         )
-    if not 0 < width < math.inf:
-        raise CourseError(f"width must be a finite number above 0, got {width!r}")
-    if not 0 <= dropout < 1:
-        raise CourseError(f"dropout must lie in [0, 1), got {dropout!r}")
+    check_positive(width=width)
+    check_below_one(dropout=dropout)
     channels, *sides = image_shape
     large = min(sides) >= _SMALLEST_LARGE
     if not large and any(side % 8 for side in sides):

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 import torch
 
-from course_lib.errors import CourseError
+from course_lib.errors import check_count
 from course_lib.progress import Stopped
 from course_lib.show.slider import WIDE, Controls, card_html, in_words
 from course_lib.show.softened import answers_of
@@ -47,8 +47,7 @@ def tuning_panel(task: Task, *, seeds: int = 20, name: str = "tuning") -> widget
     Raises:
         CourseError: fewer than two seeds.
     """
-    if not isinstance(seeds, int) or seeds < 2:
-        raise CourseError(f"seeds must be an integer of at least 2, got {seeds!r}")
+    check_count(2, seeds=seeds)
     return Panel(task, seeds, _SESSIONS.setdefault(name, Session())).widget
 
 

@@ -256,20 +256,11 @@ def _key(
     layers: tuple[str, ...],
     views: Views | None,
 ) -> str:
-    digest = hashlib.sha256(f"{network_hash(teacher)} {layers} {views}".encode())
-    asked = () if soft_matrix is None else (soft_matrix.detach(),)
-    for value in (examples.index, marks, examples.mean, examples.std, *asked):
-        digest.update(value.cpu().contiguous().numpy())
-    return digest.hexdigest()
-
-
-def network_hash(network: nn.Module) -> str:
-    """Of a network's architecture and weights."""
-    digest = hashlib.sha256(repr(network).encode())
-    for name, value in network.state_dict().items():
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+    weights = teacher.state_dict()
+    shapes = [(name, value.dtype, tuple(value.shape)) for name, value in weights.items()]
+    asked = () if soft_matrix is None else (soft_matrix,)
+    content = content_hash(*weights.values(), examples.index, marks, examples.mean, examples.std, *asked)
+    return hashlib.sha256(f"{teacher!r} {shapes} {layers} {views} {content}".encode()).hexdigest()
 
 
 def _checksum(cache: TeacherCache) -> str:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from course_lib.data import Dataset, Examples, load
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_positive
 from course_lib.losses import hard_label_loss, logit_loss
 from course_lib.matrices import class_soft_matrix
 from course_lib.measure import accuracy
@@ -87,8 +87,7 @@ class Setting:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise CourseError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
-        if not 0 < self.temperature < float("inf"):
-            raise CourseError(f"temperature must be a finite number above 0, got {self.temperature!r}")
+        check_positive(temperature=self.temperature)
         mixes = METHODS[self.method].mixes
         if not 0 <= self.lam <= (1 if mixes else float("inf")) or self.lam == float("inf"):
             expected = "lie in [0, 1]" if mixes else "be a finite number of at least 0"

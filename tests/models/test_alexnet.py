@@ -137,7 +137,7 @@ def test_a_larger_image_gives_a_map_in_which_a_moved_object_moves():
         (lambda: alexnet((3, 32, 0)), "positive integers"),
         (lambda: alexnet((3, 32, 32), 1), "num_classes at least 2.* and 1"),
         (lambda: alexnet((3, 32, 32), width=0), "width .* above 0, got 0"),
-        (lambda: alexnet((3, 32, 32), dropout=1.0), r"dropout must lie in \[0, 1\), got 1.0"),
+        (lambda: alexnet((3, 32, 32), dropout=1.0), r"dropout must be a number in \[0, 1\), got 1.0"),
         (lambda: fully_convolutional(nn.Linear(2, 2)), "model must be an AlexNet.* got Linear"),
         (
             lambda: fully_convolutional(alexnet((1, 16, 16), 3, width=0.01)).score_map(

@@ -72,6 +72,10 @@ def stop_after(monkeypatch, step):
     monkeypatch.setattr(module.Keeper, "save", saved)
 
 
+def plain(train, places=None):
+    return fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+
+
 def with_dropout():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 16), nn.ReLU(), nn.Dropout(0.5), nn.Linear(16, 10))
 
@@ -114,10 +118,10 @@ def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path, monke
 
 def test_a_finished_training_is_not_repeated(train, tmp_path):
     places = Checkpoints(tmp_path, every=25)
-    first = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    first = plain(train, places)
     before = [(path.name, path.stat().st_mtime_ns) for path in places.files()]
     assert [name for name, _ in before] == ["step-0000000060.ckpt", "step-0000000050.ckpt"]  # the newest two
-    again = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    again = plain(train, places)
     assert [(path.name, path.stat().st_mtime_ns) for path in places.files()] == before
     assert all(torch.equal(value, state(again)[name]) for name, value in state(first).items())
 
@@ -176,7 +180,7 @@ def test_killed_ten_times_at_random_moments_it_ends_with_the_same_bits(tmp_path)
 def finished(train, tmp_path):
     """A folder with the checkpoints of steps 60 and 50."""
     places = Checkpoints(tmp_path / "kept", every=10)
-    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    plain(train, places)
     return places
 
 
@@ -195,13 +199,11 @@ def finished(train, tmp_path):
     ],
 )
 def test_a_damaged_checkpoint_is_refused_or_the_one_before_is_used(spoil, words, finished, train):
-    expected = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
+    expected = plain(train)
     spoil(finished.files()[0])
     with pytest.raises(CourseError, match=words):
-        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=finished, progress=False)
-    run = fit(
-        small_mlp, hard_labels(), train, RECIPE, checkpoints=replace(finished, fall_back=True), progress=False
-    )
+        plain(train, finished)
+    run = plain(train, replace(finished, fall_back=True))
     assert all(torch.equal(value, state(run)[name]) for name, value in state(expected).items())
 
 
@@ -209,14 +211,7 @@ def test_where_all_are_damaged_it_says_so(finished, train):
     for path in finished.files():
         path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(CourseError, match=r"none of the 2 checkpoints in .* can be used: .* damaged"):
-        fit(
-            small_mlp,
-            hard_labels(),
-            train,
-            RECIPE,
-            checkpoints=replace(finished, fall_back=True),
-            progress=False,
-        )
+        plain(train, replace(finished, fall_back=True))
 
 
 def other_network():
@@ -254,7 +249,7 @@ def test_a_checkpoint_of_another_training_is_refused(change, words, finished, tr
 
 
 def test_among_checkpoints_of_another_training_the_own_is_found_where_asked_for(finished, train, caplog):
-    own = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
+    own = plain(train)
     oldest = finished.files()[-1].read_bytes()
     fit(
         small_mlp,
@@ -266,14 +261,7 @@ def test_among_checkpoints_of_another_training_the_own_is_found_where_asked_for(
     )
     finished.files()[0].write_bytes(next(Path(finished.folder).parent.glob("other/*.ckpt")).read_bytes())
     with caplog.at_level(logging.WARNING):
-        run = fit(
-            small_mlp,
-            hard_labels(),
-            train,
-            RECIPE,
-            checkpoints=replace(finished, fall_back=True),
-            progress=False,
-        )
+        run = plain(train, replace(finished, fall_back=True))
     assert all(torch.equal(value, state(run)[name]) for name, value in state(own).items())
     assert "resuming from step-0000000050.ckpt, for " in caplog.text
     assert "belongs to a training with another recipe" in caplog.text
@@ -474,7 +462,7 @@ def test_students_with_each_others_examples_are_noticed(train, tmp_path):
 
 def test_a_full_disk_is_not_told_that_a_damaged_checkpoint_is_whole(train, tmp_path, monkeypatch):
     places = Checkpoints(tmp_path, every=10, fall_back=True)
-    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    plain(train, places)
     newest = places.files()[0]
     newest.write_bytes(newest.read_bytes()[:-9])
 
@@ -483,7 +471,7 @@ def test_a_full_disk_is_not_told_that_a_damaged_checkpoint_is_whole(train, tmp_p
 
     monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises(CourseError, match=r"No space left on device; step-0000000050\.ckpt is whole"):
-        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+        plain(train, places)
 
 
 def test_what_is_whole_but_no_training_is_refused(finished, train):
@@ -495,18 +483,18 @@ def test_what_is_whole_but_no_training_is_refused(finished, train):
     with pytest.raises(CourseError, match=f"{newest.name} holds no training"):
         module.read(newest)
     fallen = replace(finished, fall_back=True)
-    whole = fit(small_mlp, hard_labels(), train, RECIPE, progress=False)
-    run = fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=fallen, progress=False)
+    whole = plain(train)
+    run = plain(train, fallen)
     assert all(torch.equal(v, run.model.state_dict()[k]) for k, v in whole.model.state_dict().items())
 
 
 def test_damaged_files_of_later_steps_do_not_push_out_whole_ones(train, tmp_path):
     places = Checkpoints(tmp_path, every=30, keep=2, fall_back=True)
-    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    plain(train, places)
     places.files()[0].unlink()
     for step in (90, 120):
         (tmp_path / f"step-{step:010}.ckpt").write_bytes(b"damaged")
-    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+    plain(train, places)
     assert {f"step-{step:010}.ckpt" for step in (30, 60)} <= {path.name for path in places.files()}
 
 
@@ -514,7 +502,7 @@ def test_files_of_others_stay_where_they_are(train, tmp_path):
     theirs, left = tmp_path / "film.part", tmp_path / ".part-left"
     for path in (theirs, left):
         path.write_bytes(b"half")
-    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path), progress=False)
+    plain(train, Checkpoints(tmp_path))
     assert theirs.exists()
     assert not left.exists()
 
@@ -572,7 +560,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint(train, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "write_atomically", full)
     with pytest.raises(CourseError, match=r"No space left on device; step-0000000020\.ckpt is whole"):
-        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
+        plain(train, places)
     assert module.read(places.files()[0])["done"] == 20
 
 
