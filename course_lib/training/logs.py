@@ -15,7 +15,7 @@ class Logs:
         loggers: any number.
     """
 
-    def __init__(self, loggers: Iterable[Logger] = ()):
+    def __init__(self, loggers: Iterable[Logger]):
         self._loggers = list(loggers)
 
     def __bool__(self) -> bool:

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
@@ -51,7 +51,7 @@ class Steps:
     names: Sequence[str]
     seeds: Sequence[int]
     progress: bool | Progress
-    logs: Logs = field(default_factory=Logs)
+    logs: Logs
     keeper: Keeper | None = None
     watcher: Watcher | None = None
 
