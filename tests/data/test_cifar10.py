@@ -145,7 +145,7 @@ def test_a_damaged_image_is_named(make_tree, refuses):
     path.write_bytes(path.read_bytes()[:-200])
     refuses(tree, "holds train/frog/0007.png, which is not a readable JPEG or PNG image")
     path.write_text("not an image")
-    refuses(tree, "holds train/frog/0007.png, which is no readable")
+    refuses(tree, "holds train/frog/0007.png, which is not a readable")
 
 
 def test_an_image_of_another_size_is_named(make_tree, refuses):
