@@ -33,9 +33,9 @@ def distill(
         typer.Option(
             "--loss",
             metavar="NAME=WEIGHT",
-            help="A loss of the student, several times for a sum: hard, smoothed_label, soft_target, logit, "
-            "spherical_soft_target, radius, angle, magnitude, gradient, gradient_matching, gradient_penalty, "
-            "input_gradient. [default: hard=0.1 and soft_target=0.9]",
+            help="A loss of the student, several times for a sum: hard, confidence_weighted, smoothed_label, "
+            "soft_target, logit, spherical_soft_target, radius, angle, magnitude, gradient, gradient_matching, "
+            "gradient_penalty, input_gradient. [default: hard=0.1 and soft_target=0.9]",
         ),
     ] = None,
     data: Annotated[str, typer.Option(help="As listed by: course data list.")] = "cifar10",

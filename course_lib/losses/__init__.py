@@ -4,6 +4,7 @@ Reductions are the same everywhere: sum over classes and features, mean over exa
 """
 
 from course_lib.losses._jacobian import PullBack, differentiates, soft_gradients
+from course_lib.losses.confidence_weighted import confidence_weighted_loss
 from course_lib.losses.gradient import gradient_loss, gradient_matching_loss
 from course_lib.losses.hard_label import hard_label_loss
 from course_lib.losses.hypersphere import (
@@ -22,6 +23,7 @@ from course_lib.losses.soft_target import soft_target_loss
 __all__ = [
     "PullBack",
     "angle_loss",
+    "confidence_weighted_loss",
     "differentiates",
     "gradient_loss",
     "gradient_matching_loss",

@@ -1,9 +1,18 @@
 """Measuring: how good, how expensive, and whether one method beats another."""
 
+from course_lib.measure.baselines import BASELINES, trivial_baseline
+from course_lib.measure.budgets import BudgetCurve, budget_curve
+from course_lib.measure.calibration import (
+    ConfidenceBin,
+    calibrating_temperature,
+    confidence_gap,
+    reliability,
+)
 from course_lib.measure.claims import ClaimError, claim
-from course_lib.measure.compare import Comparison, Interval, compare, interval
+from course_lib.measure.compare import Comparison, Interval, compare, holm, interval
 from course_lib.measure.cost import Cost, Load, Timing, cost, load_curve, macs
 from course_lib.measure.detection import Detections, find_peaks, match_places, pooled, score_detections
+from course_lib.measure.diagnosis import Diagnosis, diagnose
 from course_lib.measure.quality import (
     Scores,
     accuracy,
@@ -15,28 +24,39 @@ from course_lib.measure.quality import (
 )
 
 __all__ = [
+    "BASELINES",
+    "BudgetCurve",
     "ClaimError",
     "Comparison",
+    "ConfidenceBin",
     "Cost",
     "Detections",
+    "Diagnosis",
     "Interval",
     "Load",
     "Scores",
     "Timing",
     "accuracy",
     "agreement",
+    "budget_curve",
+    "calibrating_temperature",
     "claim",
     "compare",
+    "confidence_gap",
     "confusion",
     "cost",
+    "diagnose",
     "evaluate",
     "expected_calibration_error",
     "find_peaks",
+    "holm",
     "interval",
     "load_curve",
     "macs",
     "match_places",
     "pooled",
+    "reliability",
     "score_detections",
     "scores",
+    "trivial_baseline",
 ]

@@ -1,13 +1,15 @@
-"""Comparing two methods over paired seeds: is the difference more than luck?"""
+"""Comparing two methods over paired seeds: is the difference more than luck, and if not, is it known to be small?"""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy import stats
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_positive
+
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,14 @@ class Comparison:
 
     Attributes:
         difference, low, high: in the unit of the values.
-        verdict: "BEATS" or "WORSE" where the interval leaves out zero, else "NO DIFFERENCE".
+        verdict: "BEATS" or "WORSE" where the interval leaves out zero; "NO DIFFERENCE" where it holds zero and lies
+            within the margin; else "UNDECIDED".
         pairs: number of pairs.
+        gaps: the difference of each pair.
+        margin: the largest difference that would not matter, in the unit of the values; None where none was stated.
+        confidence: coverage of the interval.
+        p_value: of the two-sided paired t test.
+        higher_is_better: which way the verdict is read.
     """
 
     difference: float
@@ -37,13 +45,19 @@ class Comparison:
     high: float
     verdict: str
     pairs: int
+    gaps: tuple[float, ...] = field(default=(), repr=False)
+    margin: float | None = None
+    confidence: float = CONFIDENCE
+    p_value: float = field(default=math.nan, repr=False)
+    higher_is_better: bool = field(default=True, repr=False)
 
     def __str__(self) -> str:
         numbers = f"{self.difference:+.3g} [{self.low:+.3g}, {self.high:+.3g}]"
-        return f"{self.verdict}: {numbers}, {self.pairs} pairs"
+        stated = "" if self.margin is None else f", margin {self.margin:g}"
+        return f"{self.verdict}: {numbers}, {self.pairs} pairs{stated}"
 
 
-def interval(values: Iterable[float], *, confidence: float = 0.95) -> Interval:
+def interval(values: Iterable[float], *, confidence: float = CONFIDENCE) -> Interval:
     """Mean of independent runs with Student's t interval.
 
     Args:
@@ -54,10 +68,9 @@ def interval(values: Iterable[float], *, confidence: float = 0.95) -> Interval:
         CourseError: fewer than two values, a value that is not finite, a coverage outside (0, 1).
     """
     runs = _numbers("values", values)
-    if not 0 < confidence < 1:
-        raise CourseError(f"confidence must lie between 0 and 1, got {confidence!r}")
+    _check_confidence(confidence)
     mean = float(runs.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * runs.std(ddof=1) / math.sqrt(len(runs)))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * _standard_error(runs))
     return Interval(mean, mean - half, mean + half)
 
 
@@ -65,34 +78,110 @@ def compare(
     candidate: Iterable[float],
     baseline: Iterable[float],
     *,
+    margin: float | None = None,
     higher_is_better: bool = True,
-    confidence: float = 0.95,
+    confidence: float = CONFIDENCE,
 ) -> Comparison:
     """Whether a method beats another, from runs paired by seed (same data, budget and first weights).
+
+    An interval that holds zero does not say that there is no difference, only that none was found. That there is none
+    worth speaking of can be said where the whole interval lies within a margin that was stated before.
 
     Args:
         candidate: one result per seed, at least two.
         baseline: the other method's results, seeds in the same order.
+        margin: the largest difference that would not matter to you, above 0, in the unit of the values; without one
+            the verdict is never "NO DIFFERENCE", except where all pairs are equal.
         higher_is_better: False for losses, errors and times. The difference keeps its sign; the verdict turns.
         confidence: coverage of the interval, in (0, 1).
 
     Raises:
-        CourseError: different numbers of runs, fewer than two, or a value that is not finite.
+        CourseError: different numbers of runs, fewer than two, a value that is not finite, or a margin not above 0.
     """
     first, second = _numbers("candidate", candidate), _numbers("baseline", baseline)
     if len(first) != len(second):
         raise CourseError(
             f"candidate and baseline must be paired by seed, got {len(first)} and {len(second)} runs"
         )
+    if margin is not None:
+        check_positive(margin=margin)
     gaps = first - second
     # Differences of rounding alone, such as 0.1 + 0.2 against 0.3, have no spread and would "beat" without a doubt.
     gaps[np.isclose(first, second, rtol=1e-12, atol=0)] = 0
+    return _decide(gaps, margin, higher_is_better, confidence)
+
+
+def holm(comparisons: Mapping[str, Comparison], *, confidence: float = CONFIDENCE) -> dict[str, Comparison]:
+    """The same comparisons, judged together: with this confidence not one of all BEATS and WORSE is luck.
+
+    Holm's procedure tests the smallest p-value at α/m, the next at α/(m − 1), and so on, until one fails; from there
+    on nothing is decided. Each interval is widened to the level at which its test was made (from the first failure
+    on, to that one's), so that interval and verdict always agree. Holm, "A Simple Sequentially Rejective Multiple
+    Test Procedure", 1979.
+
+    Args:
+        comparisons: results of ``compare`` by name; all tests that a reader will see together.
+        confidence: 1 − α for the whole family, in (0, 1).
+
+    Raises:
+        CourseError: an empty mapping, or an entry that does not hold its pairs.
+    """
+    if not comparisons:
+        raise CourseError("comparisons must hold at least one result of compare, got none")
+    for name, each in comparisons.items():
+        if not isinstance(each, Comparison) or len(each.gaps) < 2:
+            raise CourseError(
+                f"comparisons must be results of compare, with their pairs, got {each!r} for {name!r}"
+            )
+    _check_confidence(confidence)
+    ranked = sorted(comparisons, key=lambda name: comparisons[name].p_value)
+    levels, failed = {}, None
+    for rank, name in enumerate(ranked):
+        level = failed or (1 - confidence) / (len(ranked) - rank)
+        if failed is None and comparisons[name].p_value >= level:
+            failed = level
+        levels[name] = level
+    return {
+        name: _decide(np.asarray(each.gaps), each.margin, each.higher_is_better, 1 - levels[name])
+        for name, each in comparisons.items()
+    }
+
+
+def _decide(gaps: np.ndarray, margin: float | None, higher_is_better: bool, confidence: float) -> Comparison:
     gap = interval(gaps, confidence=confidence)
-    if abs(gap.mean) < 1e-12 * np.abs(gaps).max():  # gaps that cancel, but for rounding
-        gap = replace(gap, mean=0.0)
+    rounding = abs(gap.mean) < 1e-12 * np.abs(gaps).max()  # gaps that cancel, but for rounding
+    mean = 0.0 if rounding else gap.mean
     better, worse = (gap.low > 0, gap.high < 0) if higher_is_better else (gap.high < 0, gap.low > 0)
-    verdict = "BEATS" if better else "WORSE" if worse else "NO DIFFERENCE"
-    return Comparison(gap.mean, gap.low, gap.high, verdict, len(first))
+    within = -(margin or 0) <= gap.low and gap.high <= (margin or 0)
+    verdict = "BEATS" if better else "WORSE" if worse else "NO DIFFERENCE" if within else "UNDECIDED"
+    return Comparison(
+        mean,
+        gap.low,
+        gap.high,
+        verdict,
+        len(gaps),
+        tuple(gaps.tolist()),
+        margin,
+        confidence,
+        _p_value(gaps),
+        higher_is_better,
+    )
+
+
+def _p_value(gaps: np.ndarray) -> float:
+    error = _standard_error(gaps)
+    if error == 0:
+        return 0.0 if gaps.any() else 1.0
+    return float(2 * stats.t.sf(abs(gaps.mean()) / error, len(gaps) - 1))
+
+
+def _standard_error(runs: np.ndarray) -> float:
+    return float(runs.std(ddof=1) / math.sqrt(len(runs)))
+
+
+def _check_confidence(confidence: float) -> None:
+    if not 0 < confidence < 1:
+        raise CourseError(f"confidence must lie between 0 and 1, got {confidence!r}")
 
 
 def _numbers(name: str, values: Iterable[float]) -> np.ndarray:

@@ -3,7 +3,7 @@
 Logits and labels may lie on different devices: everything is computed on the CPU, in float64 where it matters.
 """
 
-import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, which must be mended before
+import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, which must be fixed before
 
 # isort: split
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
         CourseError: shapes do not fit, or fewer than one bin.
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
-    _check_pair(logits, labels)
+    check_pair(logits, labels)
     check_count(bins=bins)
     # Probabilities, not logits: torchmetrics guesses which it was given from the range of the values. And just below
     # one, in its float32: it would put a confidence of exactly one in a bin of its own, outside the last.
@@ -113,7 +113,7 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
         CourseError: logits are not (N, C), or labels not (N,).
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
-    _check_pair(logits, labels)
+    check_pair(logits, labels)
     return multiclass_confusion_matrix(logits.argmax(dim=-1), labels, num_classes=logits.shape[-1])
 
 
@@ -146,7 +146,8 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None)
     )
 
 
-def _check_pair(logits: Tensor, labels: Tensor) -> None:
+def check_pair(logits: Tensor, labels: Tensor) -> None:
+    """Refuse what are not logits (N, C) and labels (N,) of the same examples."""
     if logits.ndim != 2 or labels.ndim != 1 or len(logits) != len(labels) or len(labels) == 0:
         raise CourseError(
             f"logits must have shape (N, C) and labels (N,) with N ≥ 1, "

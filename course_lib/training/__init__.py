@@ -2,9 +2,11 @@
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
+from course_lib.training.controls import answers_from, permuted_dark_knowledge
 from course_lib.training.live import LiveTeacher
 from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
+    confidence_weighted,
     gradient,
     gradient_matching,
     gradient_penalty,
@@ -54,7 +56,9 @@ __all__ = [
     "Term",
     "TrainingDiverged",
     "Watch",
+    "answers_from",
     "cache_teacher",
+    "confidence_weighted",
     "fit",
     "fit_many",
     "gradient",
@@ -63,6 +67,7 @@ __all__ = [
     "hard_labels",
     "logits",
     "named_objective",
+    "permuted_dark_knowledge",
     "shared_logits",
     "smoothed_labels",
     "soft_targets",

@@ -116,7 +116,8 @@ class Keeper:
         if kept is None:
             return 0, 0.0, None
         for name, part in self._all(more).items():
-            if name != "watched" or name in kept["parts"]:  # a training may be watched that was not before
+            # A training may be watched, or keep snapshots, that did not before.
+            if name in kept["parts"] or name not in ("watched", "snapshots"):
                 part.load_state_dict(kept["parts"][name])
         random = kept["random"][self._fabric.global_rank]
         torch.set_rng_state(random["cpu"])

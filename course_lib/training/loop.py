@@ -1,6 +1,6 @@
 """The one training loop, on Lightning Fabric: for one student, and for many at once on stacked parameters."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain
 
@@ -24,6 +24,7 @@ from course_lib.training.processes import average_gradients, check_shares, seed_
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
 from course_lib.training.runs import Run, Runs
+from course_lib.training.snapshots import Snapshots
 from course_lib.training.steps import Steps
 from course_lib.training.watch import Watch, Watcher
 
@@ -47,6 +48,7 @@ def fit(
     checkpoints: Checkpoints | None = None,
     watch: Watch | None = None,
     loggers: Sequence[Logger] | None = None,
+    keep: Iterable[int] = (),
 ) -> Run:
     """Train one student.
 
@@ -68,6 +70,8 @@ def fit(
         watch: look at the student now and then.
         loggers: of Lightning Fabric's kind, told of every loss term and of what is watched, by name; the fabric's own
             if None.
+        keep: numbers of steps after which the student is kept as well (``Run.at``): one long training then stands
+            for all shorter ones. The learning rate must be constant.
 
     Raises:
         CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
@@ -100,9 +104,9 @@ def fit(
         order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
         logs = Logs(fabric.loggers if loggers is None else loggers)
         watcher = Watcher(watch, network, logs) if watch else None
-        keeper = None
+        weights = network.state_dict()
+        snapshots, keeper = Snapshots(keep, recipe, weights), None
         if checkpoints:
-            weights = network.state_dict()
             made = identity(objective, feed, recipe, (seed,), network, fabric)
             parts = {"weights": Weights(weights), "optimizer": optimizer, "scaler": _scaler(fabric)}
             keeper = Keeper(checkpoints, made, parts, fabric)
@@ -115,11 +119,13 @@ def fit(
             return values
 
         names = (*objective.names, "total")
-        steps = Steps(take, order, optimizer, fabric, recipe, names, (seed,), progress, logs, keeper, watcher)
+        steps = Steps(
+            take, order, optimizer, fabric, recipe, names, (seed,), progress, logs, snapshots, keeper, watcher
+        )
         with passes:
             history, seconds = steps.run()
     history = {name: values[:, 0] for name, values in history.items()}
-    return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [])
+    return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [], snapshots.taken)
 
 
 def fit_many(
@@ -135,6 +141,7 @@ def fit_many(
     progress: bool | Progress = True,
     checkpoints: Checkpoints | None = None,
     loggers: Sequence[Logger] | None = None,
+    keep: Iterable[int] = (),
 ) -> Runs:
     """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
 
@@ -149,6 +156,7 @@ def fit_many(
             training the step is recorded once and replayed.
         fabric: device, precision and loggers; one process.
         loggers: as in ``fit``, told of the means over the students.
+        keep: numbers of steps after which all students are kept as well (``Runs.at``, ``Runs.over``).
         others: as in ``fit``.
 
     Raises:
@@ -199,7 +207,7 @@ def fit_many(
     with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
         some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
-        keeper = None
+        snapshots, keeper = Snapshots(keep, recipe, parameters), None
         if checkpoints:
             made = identity(objective, feed, recipe, seeds, skeleton, fabric, own)
             parts = {"weights": Weights(parameters), "optimizer": optimizer, "scaler": _scaler(fabric)}
@@ -208,10 +216,10 @@ def fit_many(
         names = (*objective.names, "total")
         logs = Logs(fabric.loggers if loggers is None else loggers)
         history, seconds = Steps(
-            take, order, optimizer, fabric, recipe, names, seeds, progress, logs, keeper
+            take, order, optimizer, fabric, recipe, names, seeds, progress, logs, snapshots, keeper
         ).run()
     weights = {name: value.detach() for name, value in parameters.items()}
-    return Runs(skeleton.eval(), weights, history, seconds, seeds)
+    return Runs(skeleton.eval(), weights, history, seconds, seeds, snapshots.taken)
 
 
 def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:

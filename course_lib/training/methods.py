@@ -6,6 +6,7 @@ from torch import Tensor
 
 from course_lib.errors import CourseError
 from course_lib.losses import (
+    confidence_weighted_loss,
     gradient_loss,
     gradient_matching_loss,
     gradient_penalty_loss,
@@ -43,6 +44,11 @@ def soft_targets(temperature: float | PerStudent = 4.0, lam: float | PerStudent 
             Term("soft", soft_target_loss, weight=lam, temperature=temperature),
         ]
     )
+
+
+def confidence_weighted() -> Objective:
+    """Labels alone, weighted by how sure the teacher is (CWTM): a control without what a teacher finds alike."""
+    return Objective([Term("hard", confidence_weighted_loss)])
 
 
 def logits() -> Objective:

@@ -14,6 +14,7 @@ from torch import Tensor
 from course_lib.errors import CourseError
 from course_lib.losses import (
     angle_loss,
+    confidence_weighted_loss,
     gradient_loss,
     gradient_matching_loss,
     gradient_penalty_loss,
@@ -44,6 +45,7 @@ _LOGITS = {"student": STUDENT_LOGITS, "teacher": TEACHER_LOGITS}
 # A new loss is one line here.
 LOSSES = {
     "hard": Named(hard_label_loss),
+    "confidence_weighted": Named(confidence_weighted_loss),
     "smoothed_label": Named(smoothed_label_loss),
     "soft_target": Named(soft_target_loss),
     "logit": Named(logit_loss),

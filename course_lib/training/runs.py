@@ -1,12 +1,19 @@
-"""What a training gives back: one student, or many at once."""
+"""What a training gives back: one student, or many at once, at the last step and at smaller budgets."""
 
 import copy
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+
+from course_lib.errors import CourseError
+
+Taken = dict[int, tuple[dict[str, Tensor], float]]
+Score = TypeVar("Score")
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,6 +26,7 @@ class Run:
         seconds: wall-clock time of the training, with compilation, looks and checkpoints.
         seed: of the initial weights, the order of batches and dropout.
         watched: what ``Watch`` saw, one mapping with "step" and its numbers for each look.
+        snapshots: weights by name, and seconds, after each number of steps that was to be kept.
     """
 
     model: nn.Module
@@ -26,6 +34,30 @@ class Run:
     seconds: float
     seed: int
     watched: list[dict[str, float]] = field(default_factory=list)
+    snapshots: Taken = field(default_factory=dict, repr=False)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Numbers of steps at which the student is known, ascending; the last one is the whole training."""
+        return _budgets(self)
+
+    def at(self, steps: int) -> "Run":
+        """The student as it was after so many steps.
+
+        Raises:
+            CourseError: it was not kept then.
+        """
+        weights, seconds = _taken(self, steps)
+        if weights is None:
+            return self
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(weights)
+        watched = [each for each in self.watched if each["step"] <= steps]
+        return Run(model, _until(self.history, steps), seconds, self.seed, watched)
+
+    def over(self, score: Callable[["Run"], Score]) -> dict[int, Score]:
+        """A score of the student at every budget, by number of steps."""
+        return {steps: score(self.at(steps)) for steps in self.budgets}
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,6 +70,7 @@ class Runs:
         history: every unweighted term and "total" by name, each (steps, students).
         seconds: wall-clock time for all together.
         seeds: one per student.
+        snapshots: parameters by name, and seconds, after each number of steps that was to be kept.
     """
 
     skeleton: nn.Module
@@ -45,9 +78,31 @@ class Runs:
     history: dict[str, np.ndarray]
     seconds: float
     seeds: tuple[int, ...]
+    snapshots: Taken = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.seeds)
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Numbers of steps at which the students are known, ascending; the last one is the whole training."""
+        return _budgets(self)
+
+    def at(self, steps: int) -> "Runs":
+        """The students as they were after so many steps.
+
+        Raises:
+            CourseError: they were not kept then.
+        """
+        parameters, seconds = _taken(self, steps)
+        if parameters is None:
+            return self
+        history = _until(self.history, steps)
+        return replace(self, parameters=parameters, history=history, seconds=seconds, snapshots={})
+
+    def over(self, score: Callable[["Runs"], Score]) -> dict[int, Score]:
+        """A score of the students at every budget, by number of steps, as ``measure.budget_curve`` takes it."""
+        return {steps: score(self.at(steps)) for steps in self.budgets}
 
     def logits(self, inputs: Tensor, *, batch_size: int = 512) -> Tensor:
         """Logits of every student for the same inputs (N, *shape), as (students, N, C)."""
@@ -65,3 +120,25 @@ class Runs:
             for name, parameter in model.named_parameters():
                 parameter.copy_(self.parameters[name][student])
         return model.eval()
+
+
+def _budgets(run: Run | Runs) -> tuple[int, ...]:
+    return tuple(sorted({*run.snapshots, _steps(run)}))
+
+
+def _steps(run: Run | Runs) -> int:
+    return len(run.history["total"])
+
+
+def _taken(run: Run | Runs, steps: int) -> tuple[dict[str, Tensor] | None, float]:
+    """Weights and seconds after so many steps; None for the weights at the end."""
+    if steps == _steps(run):
+        return None, run.seconds
+    if steps not in run.snapshots:
+        known = ", ".join(map(str, run.budgets))
+        raise CourseError(f"steps must be one of {known}, got {steps!r}: fit(..., keep=[{steps!r}]) keeps it")
+    return run.snapshots[steps]
+
+
+def _until(history: Mapping[str, np.ndarray], steps: int) -> dict[str, np.ndarray]:
+    return {name: values[:steps] for name, values in history.items()}

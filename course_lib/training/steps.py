@@ -4,12 +4,14 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from course_lib.errors import CourseError
 from course_lib.progress import Progress, progress_bar
@@ -17,6 +19,7 @@ from course_lib.training.checkpoint import Keeper
 from course_lib.training.logs import Logs
 from course_lib.training.processes import average
 from course_lib.training.recipe import Recipe
+from course_lib.training.snapshots import Snapshots
 from course_lib.training.watch import Watcher
 
 # How often losses are looked at: looking waits for the device, so not at every step.
@@ -40,6 +43,7 @@ class Steps:
         seeds: one per student.
         progress: show a bar where a person can see it, or who is told of it.
         logs: told of every term by name.
+        snapshots: copies of the weights at smaller budgets.
         keeper, watcher: where there are checkpoints, or something to watch.
     """
 
@@ -52,6 +56,7 @@ class Steps:
     seeds: Sequence[int]
     progress: bool | Progress
     logs: Logs
+    snapshots: Snapshots
     keeper: Keeper | None = None
     watcher: Watcher | None = None
 
@@ -75,7 +80,8 @@ class Steps:
         schedule = self.recipe.make_schedule(self.optimizer)
         done, before = 0, 0.0
         if self.keeper:
-            done, before, kept = self.keeper.restore(schedule=schedule, watched=self.watcher)
+            done, before, kept = self.keeper.restore(**self._stateful(schedule))
+            self.snapshots.refuse_missed(done)
             if kept is not None:
                 record[:done] = kept.to(record)
         start, checked = time.perf_counter(), done
@@ -96,14 +102,19 @@ class Steps:
                     checked = step
                 if due or step == steps:
                     self._check_weights(step)
+                spent = before + time.perf_counter() - start
+                self.snapshots.after(step, spent)
                 if self.watcher:
                     self.watcher.after(step, steps)
                 if due:
-                    spent = before + time.perf_counter() - start
-                    self.keeper.save(step, spent, record, schedule=schedule, watched=self.watcher)
+                    self.keeper.save(step, spent, record, **self._stateful(schedule))
         seconds = before + time.perf_counter() - start
         values = record.cpu().numpy()
         return {name: values[:, i] for i, name in enumerate(self.names)}, seconds
+
+    def _stateful(self, schedule: LRScheduler | None) -> dict[str, Any]:
+        """What a checkpoint holds besides weights and optimiser."""
+        return {"schedule": schedule, "watched": self.watcher, "snapshots": self.snapshots}
 
     def _check(self, record: Tensor, start: int, stop: int) -> None:
         """Stop if a loss of the last steps is not finite; the record tells exactly where it began. Log their means."""

@@ -8,11 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
-from course_lib.losses import hard_label_loss, logit_loss, smoothed_label_loss, soft_target_loss
+from course_lib.losses import (
+    confidence_weighted_loss,
+    hard_label_loss,
+    logit_loss,
+    smoothed_label_loss,
+    soft_target_loss,
+)
 
 LOSSES = {
     "hard": lambda z, y, c: hard_label_loss(z, c),
     "smoothed": lambda z, y, c: smoothed_label_loss(z, c, 0.2),
+    "confidence weighted": lambda z, y, c: confidence_weighted_loss(z, y, c),
     "logit": lambda z, y, c: logit_loss(z, y),
     "soft T=1": lambda z, y, c: soft_target_loss(z, y, 1.0),
     "soft T=4": lambda z, y, c: soft_target_loss(z, y, 4.0),
@@ -55,6 +62,18 @@ def test_smoothed_label_loss_is_the_cross_entropy_with_labels_mixed_with_even_sh
         total / len(rows), rel=1e-12
     )
     assert torch.equal(smoothed_label_loss(student, labels, 0.0), hard_label_loss(student, labels))
+
+
+def test_confidence_weighted_loss_is_the_cross_entropy_weighted_by_the_teachers_largest_probability():
+    student, teacher, labels = example()
+    weights = [max(softmax(row)) for row in teacher.tolist()]
+    losses = [-math.log(softmax(row)[c]) for row, c in zip(student.tolist(), labels.tolist(), strict=True)]
+    expected = sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+    assert confidence_weighted_loss(student, teacher, labels).item() == pytest.approx(expected, rel=1e-12)
+    even = torch.zeros_like(teacher)
+    assert confidence_weighted_loss(student, even, labels).item() == pytest.approx(
+        hard_label_loss(student, labels).item(), rel=1e-12
+    )
 
 
 def test_logit_loss_sums_over_classes_and_averages_over_examples():
@@ -177,7 +196,7 @@ def test_half_precision_is_computed_in_float32(name, dtype):
     )
 
 
-@pytest.mark.parametrize("name", LOSSES)
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"confidence weighted"}))  # weighs its examples
 def test_a_batch_is_the_mean_of_its_examples(name):
     student, teacher, labels = example(seed=7)
     single = [

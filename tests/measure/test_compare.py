@@ -43,7 +43,7 @@ def test_a_comparison_is_made_on_the_differences_within_the_pairs():
 
 def test_a_lower_confidence_gives_a_narrower_interval_and_can_turn_the_verdict():
     candidate, baseline = [0.0, 1.0, 2.0, 3.0, 0.5], [0.0] * 5  # mean 1.3, standard error 0.539
-    assert compare(candidate, baseline, confidence=0.95).verdict == "NO DIFFERENCE"
+    assert compare(candidate, baseline, confidence=0.95).verdict == "UNDECIDED"
     assert compare(candidate, baseline, confidence=0.90).verdict == "BEATS"
 
 
@@ -61,8 +61,8 @@ def test_the_verdict_knows_which_direction_is_better_and_the_difference_keeps_it
 
 
 @pytest.mark.parametrize("higher_is_better", [True, False])
-def test_an_interval_that_holds_zero_is_no_difference(higher_is_better):
-    assert compare([1, -1, 1], [0, 0, 0], higher_is_better=higher_is_better).verdict == "NO DIFFERENCE"
+def test_an_interval_that_holds_zero_is_undecided(higher_is_better):
+    assert compare([1, -1, 1], [0, 0, 0], higher_is_better=higher_is_better).verdict == "UNDECIDED"
 
 
 def test_equal_gains_in_every_pair_make_the_interval_a_point():
@@ -85,7 +85,8 @@ def test_exchanging_the_methods_turns_the_interval_round(drawn):
     assert (there.verdict, back.verdict) in [
         ("BEATS", "WORSE"),
         ("WORSE", "BEATS"),
-        ("NO DIFFERENCE", "NO DIFFERENCE"),
+        ("UNDECIDED", "UNDECIDED"),
+        ("NO DIFFERENCE", "NO DIFFERENCE"),  # where all pairs are equal
     ]
 
 
@@ -162,4 +163,4 @@ def test_gaps_that_cancel_have_no_mean_of_rounding():
         [100 * right / 397 for right in each] for each in ([348, 357, 260, 316], [380, 374, 353, 174])
     )
     assert np.mean(np.subtract(first, second)) != 0
-    assert str(compare(first, second)).startswith("NO DIFFERENCE: +0 [")
+    assert str(compare(first, second)).startswith("UNDECIDED: +0 [")

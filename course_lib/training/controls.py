@@ -1,0 +1,74 @@
+"""Teachers that are not networks: answers from anywhere, and answers whose knowledge was destroyed for a control."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from course_lib.data import Examples
+from course_lib.data.splits import check_seed
+from course_lib.errors import CourseError
+from course_lib.files import content_hash
+from course_lib.training.cache import TeacherCache, fingerprints
+
+
+def answers_from(logits: Tensor, examples: Examples) -> TeacherCache:
+    """A teacher made of answers that are at hand, in place of a network.
+
+    Args:
+        logits: one row per example, (N, C), in the order of the examples. Probabilities p are given as their logarithm.
+        examples: what they are the answers to.
+
+    Returns:
+        The cache, on the CPU, to be given as ``teacher``.
+
+    Raises:
+        CourseError: the logits are not one finite row per example.
+    """
+    if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.ndim != 2:
+        came = (
+            f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+        )
+        raise CourseError(f"logits must be floating point of shape (N, C), got {came}")
+    if len(logits) != len(examples):
+        raise CourseError(
+            f"logits must be one row for each of the {len(examples)} examples, got {len(logits)}"
+        )
+    if not torch.isfinite(logits).all():
+        raise CourseError(
+            "logits must be finite numbers, got NaN or infinity (the logarithm of a probability of 0?)"
+        )
+    kept = logits.detach().cpu().float()
+    order = examples.index.cpu().argsort()
+    marks = fingerprints(examples)
+    key = content_hash(kept, examples.index, marks)
+    return TeacherCache(key, examples.index.cpu()[order], marks[order], kept[order])
+
+
+def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
+    """The same answers, without what they say about wrong classes: the control for dark knowledge.
+
+    For each example (and view) the largest logit stays where it is and the others change places at random. The
+    teacher's choice, its confidence and its entropy survive at every temperature; which classes it finds alike does
+    not. Furlanello et al., "Born-Again Neural Networks", 2018 (DKPP).
+
+    Args:
+        cache: the teacher's answers; gradients and activations are left out of the result.
+        seed: of the permutations.
+    """
+    check_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
+    logits = cache.logits
+    first = logits.argmax(dim=-1, keepdim=True)
+    drawn = torch.rand(logits.shape, generator=generator).scatter(-1, first, -1.0).argsort(dim=-1)
+    ranks = torch.arange(logits.shape[-1]).expand(logits.shape).scatter(-1, first, -1)
+    places = ranks.argsort(dim=-1)  # the largest, then all others in their order
+    permuted = torch.empty_like(logits).scatter(-1, places, logits.gather(-1, drawn))
+    return replace(
+        cache,
+        key=content_hash(permuted, cache.index),
+        logits=permuted,
+        soft_matrix=None,
+        gradients=None,
+        activations={},
+    )

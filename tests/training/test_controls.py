@@ -1,0 +1,82 @@
+"""Teachers that are not networks: answers at hand, and dark knowledge destroyed with everything else kept."""
+
+import pytest
+import torch
+
+from course_lib.data import Views, load
+from course_lib.errors import CourseError
+from course_lib.models import small_mlp
+from course_lib.training import (
+    Recipe,
+    answers_from,
+    cache_teacher,
+    fit,
+    permuted_dark_knowledge,
+    soft_targets,
+)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return load("digits", seed=0).train.take(torch.arange(60))
+
+
+@pytest.fixture(scope="module")
+def cache(train):
+    torch.manual_seed(0)
+    return cache_teacher(small_mlp(), train)
+
+
+def test_answers_at_hand_are_found_by_their_example_in_any_order(train, cache):
+    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
+    shuffled = train.take(order)
+    made = answers_from(cache.lookup(shuffled), shuffled)
+    assert torch.equal(made.lookup(train), cache.lookup(train))
+    recipe = Recipe(steps=5)
+    first, second = (fit(small_mlp, soft_targets(), train, recipe, teacher=each) for each in (cache, made))
+    assert first.history["total"].tolist() == second.history["total"].tolist()
+
+
+@pytest.mark.parametrize("views", [None, Views(flip=True)])
+def test_choice_confidence_and_entropy_stay_and_the_rest_changes_places(train, views):
+    torch.manual_seed(1)
+    cache = cache_teacher(small_mlp(), train, views=views)
+    made = permuted_dark_knowledge(cache, seed=0)
+    before, after = cache.logits, made.logits
+    assert torch.equal(before.argmax(-1), after.argmax(-1))
+    assert torch.equal(
+        before.sort(-1).values, after.sort(-1).values
+    )  # so every softmax keeps max and entropy
+    moved = (before != after).float().mean()
+    assert moved == pytest.approx(0.9 * 8 / 9, abs=0.05)  # of nine places one in nine stays, by chance
+    assert not torch.equal(after, permuted_dark_knowledge(cache, seed=1).logits)
+    assert torch.equal(after, permuted_dark_knowledge(cache, seed=0).logits)
+
+
+def test_each_example_has_a_permutation_of_its_own(train):
+    same = torch.arange(10.0).expand(60, 10)
+    made = permuted_dark_knowledge(answers_from(same, train), seed=0).logits
+    assert len({tuple(row) for row in made.tolist()}) > 50
+    counts = torch.stack([(made[:, place] == 0).sum() for place in range(9)])  # where the smallest went
+    assert counts.sum() == 60
+    assert counts.max() < 20
+
+
+@pytest.mark.parametrize(
+    ("logits", "words"),
+    [
+        (torch.zeros(59, 10), "logits must be one row for each of the 60 examples, got 59"),
+        (torch.zeros(60), r"logits must be floating point of shape \(N, C\), got torch.float32 \(60,\)"),
+        (torch.zeros(60, 10).long(), "logits must be floating point"),
+        ([0.0] * 60, "logits must be floating point of shape .*, got list"),
+        (torch.zeros(60, 10).log(), "logits must be finite numbers, got NaN or infinity"),
+    ],
+)
+def test_answers_that_do_not_fit_are_refused(train, logits, words):
+    with pytest.raises(CourseError, match=words):
+        answers_from(logits, train)
+
+
+def test_a_seed_is_checked(cache):
+    with pytest.raises(CourseError, match="seed must be an integer"):
+        permuted_dark_knowledge(cache, seed=-1)

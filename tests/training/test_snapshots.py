@@ -1,0 +1,92 @@
+"""One long training gives the students of all shorter ones, bit for bit, also when it was interrupted."""
+
+import pytest
+import torch
+
+from course_lib.data import load
+from course_lib.errors import CourseError
+from course_lib.models import cnn_teacher, small_mlp
+from course_lib.training import Checkpoints, Recipe, Watch, fit, fit_many, hard_labels
+
+RECIPE = Recipe(steps=40, batch_size=16)
+SHORT = Recipe(steps=15, batch_size=16)
+
+
+@pytest.fixture(scope="module")
+def train():
+    return load("digits", seed=0).train.take(torch.arange(60))
+
+
+def weights(model):
+    return torch.cat([value.flatten() for value in model.state_dict().values()])
+
+
+def test_a_student_kept_on_the_way_is_the_one_of_a_shorter_training(train):
+    long = fit(
+        cnn_teacher, hard_labels(), train, RECIPE, seed=3, keep=[15], watch=Watch(lambda model: {}, 10)
+    )
+    short = fit(cnn_teacher, hard_labels(), train, SHORT, seed=3)
+    assert long.budgets == (15, 40)
+    assert torch.equal(weights(long.at(15).model), weights(short.model))
+    assert len(long.at(15).history["total"]) == 15
+    assert [each["step"] for each in long.at(15).watched] == [10]
+    assert long.at(15).seconds < long.seconds
+    assert long.at(40) is long
+    assert not torch.equal(weights(long.model), weights(short.model))
+
+
+def test_many_students_likewise(train):
+    long = fit_many(small_mlp, hard_labels(), train, RECIPE, seeds=[0, 1], keep=(5, 15))
+    short = fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0, 1])
+    for name, value in long.at(15).parameters.items():
+        assert torch.equal(value, short.parameters[name])
+    steps = long.over(lambda runs: runs.history["total"].shape)
+    assert steps == {5: (5, 2), 15: (15, 2), 40: (40, 2)}
+
+
+def test_what_was_kept_survives_a_restart(train, tmp_path):
+    class Killed(BaseException):
+        pass
+
+    def kill(done, total):
+        if done >= 30:
+            raise Killed
+
+    settings = {"seeds": [0, 1], "keep": [5, 35], "checkpoints": Checkpoints(tmp_path, every=10)}
+    whole = fit_many(small_mlp, hard_labels(), train, RECIPE, seeds=[0, 1], keep=[5, 35])
+    with pytest.raises(Killed):
+        fit_many(small_mlp, hard_labels(), train, RECIPE, progress=kill, **settings)
+    resumed = fit_many(small_mlp, hard_labels(), train, RECIPE, **settings)
+    for budget in (5, 35, 40):
+        for name, value in whole.at(budget).parameters.items():
+            assert torch.equal(resumed.at(budget).parameters[name], value)
+
+
+def test_a_budget_that_a_checkpoint_has_passed_by_is_refused(train, tmp_path):
+    fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path))
+    with pytest.raises(CourseError, match="it has 40 steps, and nothing of step 15"):
+        fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path), keep=[15])
+
+
+@pytest.mark.parametrize(
+    ("keep", "recipe", "words"),
+    [
+        ([41], RECIPE, "keep must hold budgets of at most 40 steps, got 41"),
+        ([0], RECIPE, "keep must be an integer of at least 1, got 0"),
+        ([2.5], RECIPE, "keep must be an integer of at least 1, got 2.5"),
+        (
+            [5],
+            Recipe(steps=40, schedule="cosine"),
+            "keep needs a constant learning rate, got the schedule 'cosine'",
+        ),
+    ],
+)
+def test_what_cannot_be_kept_is_refused_before_the_first_step(train, keep, recipe, words):
+    with pytest.raises(CourseError, match=words):
+        fit(small_mlp, hard_labels(), train, recipe, keep=keep)
+
+
+def test_a_budget_that_was_not_kept_is_refused(train):
+    run = fit(small_mlp, hard_labels(), train, SHORT, keep=[10])
+    with pytest.raises(CourseError, match=r"steps must be one of 10, 15, got 12: fit\(..., keep=\[12\]\)"):
+        run.at(12)
