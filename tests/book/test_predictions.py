@@ -17,7 +17,8 @@ CONTRAST = """(element) => {
         return 0.2126 * r + 0.7152 * g + 0.0722 * b;
     };
     let ground = element;
-    while (ground.parentElement && numbers(getComputedStyle(ground).backgroundColor)[3] === 0) ground = ground.parentElement;
+    const clear = (each) => numbers(getComputedStyle(each).backgroundColor)[3] === 0;
+    while (ground.parentElement && clear(ground)) ground = ground.parentElement;
     const pair = [getComputedStyle(element).color, getComputedStyle(ground).backgroundColor].map(light);
     return (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
 }"""
