@@ -10,7 +10,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 
 from course_lib.cards import badge, card
 from course_lib.show.chart import temperature_chart
-from course_lib.show.predict import outcome_bundle, predict
+from course_lib.show.prediction import outcome_bundle, predict
 
 CLASSES = ("cat", "dog", "ship")
 ALT = "Bars of probabilities beside a picture, with a slider."

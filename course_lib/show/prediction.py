@@ -42,33 +42,34 @@ class Prediction:
     def _repr_mimebundle_(self, **settings: Any) -> dict[str, Any]:
         items = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
         page = card("open", "predict", f"{self._asked()}<ul>{items}</ul>", key=self.key)
-        return self._buttons(settings) | {"text/plain": repr(self), "text/html": page}
-
-    def _buttons(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The form of a live notebook; empty without ipywidgets, where the text must do."""
         try:
-            import ipywidgets as widgets
+            live = self.buttons()._repr_mimebundle_(**settings)
         except ModuleNotFoundError:
-            return {}
-        buttons = widgets.RadioButtons(
-            options=self.choices, value=self.guess, layout=widgets.Layout(width="auto")
-        )
+            live = {}  # without ipywidgets the text must do
+        return live | {"text/plain": repr(self), "text/html": page}
+
+    def buttons(self) -> Any:
+        """The widget of a live notebook: the question, a button for each choice, and what was chosen."""
+        import ipywidgets as widgets
+
+        layout = widgets.Layout(width="auto")
+        radio = widgets.RadioButtons(options=self.choices, value=self.guess, layout=layout)
         said = widgets.HTML(self._said())
 
         def keep(change: dict[str, Any]) -> None:
             self.choose(change["new"])
             said.value = self._said()
 
-        buttons.observe(keep, "value")
-        return widgets.VBox([widgets.HTML(self._asked()), buttons, said])._repr_mimebundle_(**settings)
+        radio.observe(keep, "value")
+        return widgets.VBox([widgets.HTML(self._asked()), radio, said])
 
     def _asked(self) -> str:
         return f"<p><strong>Predict first:</strong> {html.escape(self.question)}</p>"
 
     def _said(self) -> str:
         if self.guess is None:
-            return "Choose one; the answer comes further down."
-        return f"Kept: <strong>{html.escape(self.guess)}</strong>. The answer comes further down."
+            return "Choose one. The answer comes further down."
+        return f"You guessed <strong>{html.escape(self.guess)}</strong>. The answer comes further down."
 
 
 _ASKED: dict[str, Prediction] = {}  # by key, the questions of this notebook
@@ -148,7 +149,9 @@ def _verdict(guess: str | None, outcome: str) -> tuple[str, str]:
     """How the guess fared, and the sentence that says so."""
     if guess is None:
         return "none", f"You did not guess; the runs say “{outcome}”."
-    return "right" if guess == outcome else "wrong", f"You guessed “{guess}”; the runs say “{outcome}”."
+    if guess == outcome:
+        return "right", f"You guessed “{guess}”, and so say the runs."
+    return "wrong", f"You guessed “{guess}”; the runs say “{outcome}”."
 
 
 def _content(guess: str | None, outcome: str, words: str) -> str:
