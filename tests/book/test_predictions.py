@@ -106,5 +106,5 @@ def test_cards_have_contrast_and_fit(visit, small_site, scheme, width):
             assert element.evaluate(CONTRAST) >= 4.5, (part, element.evaluate(CONTRAST))
     assert page.evaluate("() => document.documentElement.scrollWidth") <= width
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    page.locator(".course-predict").scroll_into_view_if_needed()
+    page.locator(".course-predicted").scroll_into_view_if_needed()
     page.screenshot(path=SCREENSHOTS / f"predict_{scheme}_{width}.png")

@@ -159,7 +159,7 @@ def keeps_no_trace_of_the_run(notebook):
 
 def is_valid(notebook):
     """Jupyter's own schema, with an id for each cell."""
-    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which mends doubles by itself
+    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which fixes doubles by itself
     return None not in ids and len(set(ids)) == len(ids) and nbformat.validate(notebook) is None
 
 
