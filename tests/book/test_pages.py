@@ -73,7 +73,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 14
+    assert len(blocks) == 17
     code = "\n".join(blocks)
     assert "steps=600" in code
     names = {}
