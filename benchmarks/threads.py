@@ -52,20 +52,29 @@ def contestants(build: Callable, examples: Examples, recipe: Recipe) -> dict[str
 
 
 def in_a_script(name: str, rounds: int) -> dict[str, list[float]]:
-    """The seconds of every way in every round, measured by a Python that was started as a user would."""
-    environment = {
-        key: value for key, value in os.environ.items() if key not in ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")
-    }
-    command = [sys.executable, "-m", "benchmarks.threads", name, str(rounds)]
+    """The seconds of every way in every round, measured by a Python that is set up as a user's script is."""
     root = Path(__file__).resolve().parents[1]
+    ours = ("GOMP_SPINCOUNT", "OMP_NUM_THREADS")
+    environment = {key: value for key, value in os.environ.items() if key not in ours}
+    # PyTorch comes first: it reads then how OpenMP waits, which this package sets and a user's script does not.
+    script = f"import torch, benchmarks.threads as own; own.print_seconds({name!r}, {rounds})"
+    command = [sys.executable, "-c", script]
     answer = subprocess.run(command, env=environment, cwd=root, stdout=subprocess.PIPE, text=True, check=True)
     return json.loads(answer.stdout)
 
 
+def print_seconds(name: str, rounds: int) -> None:
+    """What ``in_a_script`` reads."""
+    build, examples, batch_size, steps = NETWORKS[name]
+    recipe = Recipe(steps=steps, batch_size=batch_size, lr=1e-3)
+    print(json.dumps(take_turns(contestants(build, examples(), recipe), rounds)))
+
+
 @contextmanager
 def busy_core() -> Iterator[None]:
-    """Another program that computes all the time."""
-    program = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    """Another program that computes all the time, and ends with this one."""
+    computing = "import os\nparent = os.getppid()\nwhile os.getppid() == parent: pass"
+    program = subprocess.Popen([sys.executable, "-c", computing])
     try:
         yield
     finally:
@@ -92,9 +101,3 @@ def measure(rounds: int = 5) -> list[dict]:
         with busy_core() if busy else nullcontext():
             rows += [row(name, in_a_script(name, rounds), busy) for name in NETWORKS]
     return rows
-
-
-if __name__ == "__main__":
-    build, examples, batch_size, steps = NETWORKS[sys.argv[1]]
-    recipe = Recipe(steps=steps, batch_size=batch_size, lr=1e-3)
-    print(json.dumps(take_turns(contestants(build, examples(), recipe), int(sys.argv[2]))))

@@ -94,7 +94,7 @@ def main(
 
 @app.command()
 def check() -> None:
-    """Check the environment: [OK] or [FAIL] per item, with how to mend it; [--] is missing but not required."""
+    """Check the environment: [OK] or [FAIL] per item, with how to fix it; [--] is missing but not required."""
     from course_lib.cli.environment import checks
 
     out, failed = console(), 0
@@ -105,7 +105,7 @@ def check() -> None:
         if not item.ok and item.mend:
             out.print(f"        {escape(item.mend)}", highlight=False)
     if failed:
-        fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; mend as said above.", 1)
+        fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; fix as said above.", 1)
     out.print("Everything that the course requires is there.")
 
 
@@ -121,7 +121,12 @@ def run(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as temperature=8."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Notebooks that run at once; they share the cores.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Notebooks that run at once and share the cores; one per core if not given."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for notebooks/ and report.json; build/ of the course if not given."),
@@ -131,7 +136,7 @@ def run(
         bool, typer.Option("--in-place", help="For authors: store the outputs in the notebooks themselves.")
     ] = False,
 ) -> None:
-    """Run notebooks in order, check their claims, and write the results and a report into build/."""
+    """Run notebooks, the longest first, check their claims, and write the results and a report into build/."""
     from course_lib import runner
 
     runner.require_extras()
@@ -153,7 +158,7 @@ def run(
     _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
 
 
-def _execute(root: Path, plans: Any, output: Path, jobs: int, *, book: bool, in_place: bool) -> None:
+def _execute(root: Path, plans: Any, output: Path, jobs: int | None, *, book: bool, in_place: bool) -> None:
     from course_lib.cli.show import print_failures, print_table
     from course_lib.runner.course import run_course
     from course_lib.runner.progress import progress

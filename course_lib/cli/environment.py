@@ -1,4 +1,4 @@
-"""The items of `course check`: what the course needs from its environment, and how to mend each one.
+"""The items of `course check`: what the course needs from its environment, and how to fix each one.
 
 Every item looks by doing: it imports, loads, or starts the very thing that the notebooks will use.
 """
