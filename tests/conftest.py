@@ -13,6 +13,17 @@ settings.load_profile("course")
 torch.set_num_threads(1)  # tensors in tests are tiny, and sums do not depend on the machine's cores
 
 
+# Fixtures that take long to make and serve many tests: these run in one process, one after another.
+SHARED = {"chromium": "website", "small_site": "website", "course_site": "website"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items):
+    for item in items:
+        for group in {SHARED[name] for name in item.fixturenames if name in SHARED}:
+            item.add_marker(pytest.mark.xdist_group(group))
+
+
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run"

@@ -115,7 +115,10 @@ def run(
         list[str] | None, typer.Argument(help='By number ("02"), name or path; all where none is named.')
     ] = None,
     profile: Annotated[
-        Profile, typer.Option(help="quick: seconds on a CPU; full: real size.")
+        Profile,
+        typer.Option(
+            help="quick: seconds on a CPU; full: real size; smoke: only whether it runs, claims may be false."
+        ),
     ] = Profile.quick,
     parameter: Annotated[
         list[str] | None,
