@@ -13,15 +13,12 @@ settings.load_profile("course")
 torch.set_num_threads(1)  # tensors in tests are tiny, and sums do not depend on the machine's cores
 
 
-# Fixtures that take long to make and serve many tests: these run in one process, one after another.
-SHARED = {"chromium": "website", "small_site": "website", "course_site": "website"}
-
-
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
 def pytest_collection_modifyitems(items):
+    """Websites take long to build: the tests that look at one stay in one process."""
     for item in items:
-        for group in {SHARED[name] for name in item.fixturenames if name in SHARED}:
-            item.add_marker(pytest.mark.xdist_group(group))
+        if {"small_site", "course_site"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("website"))
 
 
 CHROMIUM_FLAGS = (
