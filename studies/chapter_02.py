@@ -35,8 +35,8 @@ from studies.study import Study
 
 SETTINGS = {
     "worlds": {"0": [50, 100, 200, 500, 1200], "1": [50, 200, 1200], "2": [50, 200, 1200]},
-    "transfer_labels": [50, 100, 200, 500],
-    "transfer_images": [50, 100, 200, 400],
+    "transfer_labels": [50, 200, 500],
+    "transfer_images": [50, 200],
     "own_teacher_labels": [50, 200],
     "lr": [0.005, 0.02],
     "weight_decay": [0.0, 0.003, 0.01, 0.03],
@@ -46,7 +46,7 @@ SETTINGS = {
     "search_steps": [200, 800, 1500],
     "search_seeds": 5,
     "steps": [200, 800, 4000],
-    "longest": 12000,
+    "longest": {"labels": [50, 1200], "steps": 12000},
     "seeds": 20,
     "transfer_seeds": 10,
 }
@@ -100,8 +100,11 @@ def main() -> None:
     )
     found = {name: measured(study, World(int(name)), sizes) for name, sizes in SETTINGS["worlds"].items()}
     longer = {
-        str(size): study.kept(f"longer, {size} labels", lambda size=size: train_longer(World(0), size, found))
-        for size in SETTINGS["worlds"]["1"]
+        str(size): study.kept(
+            f"longer, {size} labels",
+            lambda size=size: train_longer(World(0), size, found["0"]["main"][str(size)]["search"]),
+        )
+        for size in SETTINGS["longest"]["labels"]
     }
     study.write(worlds=found, longer=longer)
 
@@ -206,29 +209,30 @@ def train_soft(
     )
 
 
-def compare(world: World, size: int, found: dict, budgets: Sequence[int] = SETTINGS["steps"]) -> dict:
+def compare(world: World, size: int, found: dict) -> dict:
     """Test accuracy of both sides as chosen, of both untuned, and of two classical methods."""
-    seeds = list(range(SETTINGS["seeds"]))
+    seeds, test = list(range(SETTINGS["seeds"])), world.digits.test
     subsets = [world.digits.train.subset(size, seed=seed) for seed in seeds]
-    (hard,) = train_hard(subsets, seeds, [tuple(found["hard"]["setting"])], budgets)
+    (hard,) = train_hard(subsets, seeds, [tuple(found["hard"]["setting"])], SETTINGS["steps"])
     settings = [tuple(found["soft"]["setting"]), (4.0, 0.9), (4.0, 0.0)]
-    rest = train_soft(subsets, seeds, settings, budgets, world.answers)
-    parts = {steps: per_cent(rest.at(steps), world.digits.test).chunk(3) for steps in rest.budgets}
+    rest = train_soft(subsets, seeds, settings, SETTINGS["steps"], world.answers)
+    names = ("soft", "untuned soft", "untuned hard")
+    parts = {str(steps): per_cent(rest.at(steps), test).chunk(len(names)) for steps in rest.budgets}
     return {
-        "hard": by_steps(hard, world.digits.test),
-        **{
-            name: {str(steps): listed(part[place]) for steps, part in parts.items()}
-            for place, name in enumerate(("soft", "untuned soft", "untuned hard"))
-        },
-        **classical(subsets, world.digits.test),
+        "hard": by_steps(hard, test),
+        **{name: {steps: listed(part[i]) for steps, part in parts.items()} for i, name in enumerate(names)},
+        **classical(subsets, test),
     }
 
 
 def train_longer(world: World, size: int, found: dict) -> dict:
-    """As ``compare`` in the first world, with the longest training."""
-    chosen = found["0"]["main"][str(size)]["search"]
-    results = compare(world, size, chosen, [*SETTINGS["steps"], SETTINGS["longest"]])
-    return {name: results[name] for name in ("hard", "soft")}
+    """Both sides as chosen, with the longest training."""
+    seeds, budgets = list(range(SETTINGS["seeds"])), [*SETTINGS["steps"], SETTINGS["longest"]["steps"]]
+    subsets = [world.digits.train.subset(size, seed=seed) for seed in seeds]
+    hard, soft = (tuple(found[side]["setting"]) for side in ("hard", "soft"))
+    (plain,) = train_hard(subsets, seeds, [hard], budgets)
+    taught = train_soft(subsets, seeds, [soft], budgets, world.answers)
+    return {"hard": by_steps(plain, world.digits.test), "soft": by_steps(taught, world.digits.test)}
 
 
 def own_teachers(world: World, size: int, found: dict) -> dict:
