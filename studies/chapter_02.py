@@ -34,21 +34,19 @@ from course_lib.training import (
 from studies.study import Study
 
 SETTINGS = {
-    "worlds": {"0": [50, 100, 200, 500, 1200], "1": [50, 200, 1200], "2": [50, 200, 1200]},
-    "transfer_labels": [50, 200, 500],
-    "transfer_images": [50, 200],
-    "own_teacher_labels": [50, 200],
+    "worlds": [0, 1, 2],
+    "labels": [50, 1200],
+    "transfer_labels": [50, 200],
     "lr": [0.005, 0.02],
     "weight_decay": [0.0, 0.003, 0.01, 0.03],
     "smoothing": [0.0, 0.1, 0.2, 0.3, 0.5],
     "temperature": [1.0, 2.0, 4.0, 8.0, 16.0, 32.0],
     "lam": [0.25, 0.5, 0.75, 0.9, 1.0],
-    "search_steps": [200, 800, 1500],
-    "search_seeds": 5,
+    "search_steps": 1500,
+    "search_seeds": 3,
     "steps": [200, 800, 4000],
-    "longest": {"labels": [50, 1200], "steps": 12000},
-    "seeds": 20,
-    "transfer_seeds": 10,
+    "longest": 12000,
+    "seeds": 10,
 }
 SEARCH = range(1000, 1000 + SETTINGS["search_seeds"])
 TEACHER = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
@@ -94,74 +92,65 @@ class World:
 
 
 def main() -> None:
-    """Measure everything and write the file."""
+    """Choose the settings in the first world, measure in all, and write the file."""
     study = Study(
         "chapter_02", "soft targets against tuned hard labels, and on images without labels", SETTINGS
     )
-    found = {name: measured(study, World(int(name)), sizes) for name, sizes in SETTINGS["worlds"].items()}
-    longer = {
-        str(size): study.kept(
-            f"longer, {size} labels",
-            lambda size=size: train_longer(World(0), size, found["0"]["main"][str(size)]["search"]),
-        )
-        for size in SETTINGS["longest"]["labels"]
+    first = World(SETTINGS["worlds"][0])
+    chosen = {
+        str(size): study.kept(f"search, {size} labels", lambda size=size: search(first, size))
+        for size in SETTINGS["labels"]
     }
-    study.write(worlds=found, longer=longer)
-
-
-def measured(study: Study, world: World, sizes: Sequence[int]) -> dict:
-    """All results of one world."""
-    main, own = {}, {}
-    for size in sizes:
-        name = f"world {world.seed}, {size} labels"
-        searched = study.kept(f"{name}: search", lambda size=size: search(world, size))
-        compared = study.kept(
-            f"{name}: compare", lambda size=size, found=searched: compare(world, size, found)
+    chosen["transfer"] = study.kept("search, transfer", lambda: search_transfer(first))
+    found = {str(seed): measured(study, World(seed), chosen) for seed in SETTINGS["worlds"]}
+    longer = {
+        size: study.kept(
+            f"longer, {size} labels", lambda size=size: train_longer(first, int(size), chosen[size])
         )
-        main[str(size)] = {"search": searched, **compared}
-        if size in SETTINGS["own_teacher_labels"]:
-            own[str(size)] = study.kept(
-                f"{name}: own teachers",
-                lambda size=size, found=searched: own_teachers(world, size, found),
-            )
-    chosen = study.kept(f"world {world.seed}: transfer, search", lambda: search_transfer(world))
-    transfer = {"search": chosen, "labels": {}, "images": {}}
-    for kind in ("labels", "images"):
-        for count in SETTINGS[f"transfer_{kind}"]:
-            labels, images = (count, len(world.halves[1])) if kind == "labels" else (50, count)
-            near = str(max(size for size in sizes if size <= labels))  # settings for labels alone
-            alone = tuple(main[near]["search"]["hard"]["setting"])
-            transfer[kind][str(count)] = study.kept(
-                f"world {world.seed}: transfer, {labels} labels, {images} images",
-                lambda labels=labels, images=images, alone=alone: compare_transfer(
-                    world, labels, images, chosen, alone
-                ),
-            )
-    return {"main": main, "own_teacher": own, "transfer": transfer}
+        for size in map(str, SETTINGS["labels"])
+    }
+    study.write(search=chosen, worlds=found, longer=longer)
+
+
+def measured(study: Study, world: World, chosen: dict) -> dict:
+    """All results of one world."""
+    few, name = str(SETTINGS["labels"][0]), f"world {world.seed}"
+    main = {
+        str(size): study.kept(
+            f"{name}, {size} labels", lambda size=size: compare(world, size, chosen[str(size)])
+        )
+        for size in SETTINGS["labels"]
+    }
+    own = study.kept(f"{name}, own teachers", lambda: own_teachers(world, int(few), chosen[few]))
+    transfer = {
+        str(labels): study.kept(
+            f"{name}, transfer, {labels} labels",
+            lambda labels=labels: compare_transfer(world, labels, chosen["transfer"], chosen[few]),
+        )
+        for labels in SETTINGS["transfer_labels"]
+    }
+    return {"main": main, "own teachers": own, "transfer": transfer}
 
 
 def search(world: World, size: int) -> dict:
-    """Mean validation accuracy of every setting after every number of steps, and the best of each side."""
+    """Mean validation accuracy of every setting, and the best of each side."""
     subsets = [world.digits.train.subset(size, seed=seed) for seed in SEARCH]
-    hard = train_hard(subsets, list(SEARCH), HARD_GRID, SETTINGS["search_steps"])
-    soft = train_soft(subsets, list(SEARCH), SOFT_GRID, SETTINGS["search_steps"], world.answers)
+    return best_of(world, subsets, world.answers)
+
+
+def best_of(world: World, subsets: Sequence[Examples], answers: TeacherCache) -> dict:
+    """The best settings for labels and for soft targets, on validation images."""
+    steps = [SETTINGS["search_steps"]]
+    hard = train_hard(subsets, list(SEARCH), HARD_GRID, steps)
+    soft = train_soft(subsets, list(SEARCH), SOFT_GRID, steps, answers)
     return {"hard": judged(world, hard, HARD_GRID), "soft": judged(world, [soft], SOFT_GRID)}
 
 
 def judged(world: World, runs: Sequence[Runs], grid: Sequence[tuple]) -> dict:
-    """Validation accuracy by steps and setting, and the best pair of them."""
-    validation = world.digits.validation
-    means = {
-        steps: [
-            value
-            for each in runs
-            for value in per_cent(each.at(steps), validation).view(-1, len(SEARCH)).mean(dim=1).tolist()
-        ]
-        for steps in runs[0].budgets
-    }
-    steps, place = max(((s, i) for s in means for i in range(len(grid))), key=lambda at: means[at[0]][at[1]])
-    table = {str(steps): [round(value, 2) for value in values] for steps, values in means.items()}
-    return {"setting": grid[place], "steps": steps, "validation": table}
+    """Validation accuracy by setting, in the order of the grid, and the best setting."""
+    scores = torch.cat([per_cent(each, world.digits.validation) for each in runs])
+    means = scores.view(len(grid), len(SEARCH)).mean(dim=1)
+    return {"setting": grid[int(means.argmax())], "validation": listed(means)}
 
 
 def train_hard(
@@ -227,7 +216,7 @@ def compare(world: World, size: int, found: dict) -> dict:
 
 def train_longer(world: World, size: int, found: dict) -> dict:
     """Both sides as chosen, with the longest training."""
-    seeds, budgets = list(range(SETTINGS["seeds"])), [*SETTINGS["steps"], SETTINGS["longest"]["steps"]]
+    seeds, budgets = list(range(SETTINGS["seeds"])), [*SETTINGS["steps"], SETTINGS["longest"]]
     subsets = [world.digits.train.subset(size, seed=seed) for seed in seeds]
     hard, soft = (tuple(found[side]["setting"]) for side in ("hard", "soft"))
     (plain,) = train_hard(subsets, seeds, [hard], budgets)
@@ -237,7 +226,7 @@ def train_longer(world: World, size: int, found: dict) -> dict:
 
 def own_teachers(world: World, size: int, found: dict) -> dict:
     """Students of teachers that have seen the student's own labels and no other."""
-    seeds = list(range(SETTINGS["transfer_seeds"]))
+    seeds = list(range(SETTINGS["seeds"]))
     subsets = [world.digits.train.subset(size, seed=seed) for seed in seeds]
     recipe = Recipe(steps=200, batch_size=32, lr=2e-3, schedule="cosine")
     teachers = fit_many(cnn_teacher, hard_labels(), subsets, recipe, seeds=seeds, progress=False)
@@ -249,44 +238,35 @@ def own_teachers(world: World, size: int, found: dict) -> dict:
     }
 
 
-def partly_labelled(
-    world: World, labels: int, images: int, seeds: Sequence[int]
-) -> tuple[list[Examples], TeacherCache]:
-    """Images of the second half for every seed, and the teacher's answers to them.
+def partly_labelled(world: World, labels: int, seeds: Sequence[int]) -> tuple[list[Examples], TeacherCache]:
+    """The second half for every seed, and the teacher's answers to it.
 
-    Some have their true label, the others the class that the teacher names. An image may be known to one student and
-    not to another, so that every set gets numbers of its own.
+    Some images have their true label, the others the class that the teacher names. An image may be known to one
+    student and not to another, so that every set gets numbers of its own.
     """
-    half, sets, logits = world.halves[1], [], []
+    half, sets = world.halves[1], []
+    answers = world.answers_on_new.lookup(half)
     for place, seed in enumerate(seeds):
-        chosen = half.subset(images, seed=seed)
-        known = (chosen.index[:, None] == half.subset(labels, seed=seed).index).any(dim=1)
-        answers = world.answers_on_new.lookup(chosen)
-        named = chosen.labels.where(known, answers.argmax(dim=1))
-        sets.append(replace(chosen, labels=named, index=torch.arange(images) + place * images))
-        logits.append(answers)
+        known = torch.isin(half.index, half.subset(labels, seed=seed).index)
+        named = half.labels.where(known, answers.argmax(dim=1))
+        sets.append(replace(half, labels=named, index=torch.arange(len(half)) + place * len(half)))
     together = {
         key: torch.cat([getattr(each, key) for each in sets]) for key in ("images", "labels", "index")
     }
-    return sets, answers_from(torch.cat(logits), replace(sets[0], **together))
+    return sets, answers_from(answers.repeat(len(sets), 1), replace(half, **together))
 
 
 def search_transfer(world: World) -> dict:
-    """The best settings for the teacher's hard answers and for its soft ones, at 50 labels."""
-    sets, answers = partly_labelled(world, 50, len(world.halves[1]), SEARCH)
-    hard = train_hard(sets, list(SEARCH), HARD_GRID, SETTINGS["search_steps"])
-    soft = train_soft(sets, list(SEARCH), SOFT_GRID, SETTINGS["search_steps"], answers)
-    return {"hard": judged(world, hard, HARD_GRID), "soft": judged(world, [soft], SOFT_GRID)}
+    """The best settings for the teacher's hard answers and for its soft ones, where 50 images have a label."""
+    return best_of(world, *partly_labelled(world, SETTINGS["labels"][0], SEARCH))
 
 
-def compare_transfer(world: World, labels: int, images: int, found: dict, alone_setting: Hard) -> dict:
-    """Labels alone; and with the teacher's answers on more images: hard, soft, and soft without dark knowledge."""
-    seeds, budgets = list(range(SETTINGS["transfer_seeds"])), SETTINGS["steps"]
-    test = world.digits.test
+def compare_transfer(world: World, labels: int, found: dict, found_alone: dict) -> dict:
+    """Labels alone; and with the teacher's answers on all images: hard, soft, and soft without dark knowledge."""
+    seeds, budgets, test = list(range(SETTINGS["seeds"])), SETTINGS["steps"], world.digits.test
     labelled = [world.halves[1].subset(labels, seed=seed) for seed in seeds]
-    sets, answers = partly_labelled(world, labels, images, seeds)
-    setting, pseudo_setting = (tuple(found[side]["setting"]) for side in ("soft", "hard"))
-    (pseudo,) = train_hard(sets, seeds, [pseudo_setting], budgets)
+    sets, answers = partly_labelled(world, labels, seeds)
+    setting, hard = (tuple(found[side]["setting"]) for side in ("soft", "hard"))
     controls = {
         "soft": answers,
         "permuted": permuted_dark_knowledge(answers, world.seed),
@@ -294,19 +274,19 @@ def compare_transfer(world: World, labels: int, images: int, found: dict, alone_
     }
     teachers = [each for each in controls.values() for _ in seeds]
     soft = train_soft(sets, seeds, [setting] * len(controls), budgets, teachers)
-    parts = {steps: per_cent(soft.at(steps), test).chunk(len(controls)) for steps in soft.budgets}
-    results = {
-        name: {str(steps): listed(part[place]) for steps, part in parts.items()}
-        for place, name in enumerate(controls)
+    parts = {str(steps): per_cent(soft.at(steps), test).chunk(len(controls)) for steps in soft.budgets}
+    (pseudo,) = train_hard(sets, seeds, [hard], budgets)
+    (alone,) = train_hard(labelled, seeds, [tuple(found_alone["hard"]["setting"])], budgets)
+    return {
+        **{
+            name: {steps: listed(part[i]) for steps, part in parts.items()} for i, name in enumerate(controls)
+        },
+        "pseudo": by_steps(pseudo, test),
+        "hard": by_steps(alone, test),
+        "classical": classical(labelled, test),
+        "classical on pseudo-labels": classical(sets[:1], test),
+        "classical on the first half": classical(world.halves[:1], test),
     }
-    results["pseudo"] = by_steps(pseudo, test)
-    results["classical on pseudo-labels"] = classical(sets, test)
-    if images == len(world.halves[1]):  # what needs no teacher is the same for fewer of its answers
-        (alone,) = train_hard(labelled, seeds, [alone_setting], budgets)
-        (first,) = train_hard([world.halves[0]] * len(seeds), seeds, [pseudo_setting], budgets)
-        results |= {"hard": by_steps(alone, test), "first half": by_steps(first, test)}
-        results["classical"] = classical(labelled, test)
-    return results
 
 
 def classical(sets: Sequence[Examples], test: Examples) -> dict[str, list[float]]:
