@@ -1,15 +1,17 @@
-"""Whose knowledge is it? Students whose teachers have seen all labels, or only the student's own; and a long training.
+"""Whose knowledge is it? Teachers that have seen all labels, or the student's own, or none of the student's images.
 
-Too long for notebook 02, which shows the result. A world is a split of the digits with a teacher of its own, both by one
+Too long for notebook 02, which shows the result. A world is a split of the digits with teachers of its own, both by one
 seed. All accuracies are in per cent of the test images, one per student; students are paired by their seed.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from course_lib import measure
 from course_lib.data import Examples, load
+from course_lib.data.splits import stratified_split
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import (
     Objective,
@@ -20,6 +22,7 @@ from course_lib.training import (
     fit,
     fit_many,
     hard_labels,
+    permuted_dark_knowledge,
     smoothed_labels,
     soft_targets,
 )
@@ -50,7 +53,11 @@ def main() -> None:
     worlds = {
         str(seed): study.kept(f"world {seed}", lambda seed=seed: compare(seed)) for seed in SETTINGS["worlds"]
     }
-    study.write(worlds=worlds, longer=study.kept("longer", train_longer))
+    transfer = {
+        str(seed): study.kept(f"world {seed}, transfer", lambda seed=seed: compare_on_new_images(seed))
+        for seed in SETTINGS["worlds"]
+    }
+    study.write(worlds=worlds, transfer=transfer, longer=study.kept("longer", train_longer))
 
 
 def compare(world: int) -> dict[str, Accuracies | list[float]]:
@@ -62,7 +69,7 @@ def compare(world: int) -> dict[str, Accuracies | list[float]]:
     answers = [cache_teacher(own.model(place), digits.train) for place in range(len(own))]
     scores = {
         "hard": train(HARD, subsets, weight_decay=SETTINGS["weight_decay"]),
-        "soft": train(SOFT, subsets, teacher=teacher_of_all(digits.train, world)),
+        "soft": train(SOFT, subsets, teacher=cache_teacher(trained(digits.train, world), digits.train)),
         "own teacher": train(SOFT, subsets, teacher=answers),
     }
     return {name: by_steps(runs, digits.test) for name, runs in scores.items()} | {
@@ -74,6 +81,32 @@ def compare(world: int) -> dict[str, Accuracies | list[float]]:
     }
 
 
+def compare_on_new_images(world: int) -> dict[str, Accuracies | list[float]]:
+    """Students on one half of the images: with some labels; or with the answers of a teacher of the other half."""
+    digits = load("digits", seed=world)
+    seen, new = halves(digits.train, world)
+    answers = cache_teacher(trained(seen, world), new)
+    named = replace(new, labels=answers.lookup(new).argmax(dim=1))
+    few = [new.subset(SETTINGS["labels"], seed=seed) for seed in SEEDS]
+    all_of_it, labels_of_it, decay = [new] * len(SEEDS), [named] * len(SEEDS), SETTINGS["weight_decay"]
+    scores = {
+        "hard": train(HARD, few, weight_decay=decay),
+        "pseudo-labels": train(HARD, labels_of_it, weight_decay=decay),
+        "soft": train(SOFT, all_of_it, teacher=answers),
+        "permuted": train(SOFT, all_of_it, teacher=permuted_dark_knowledge(answers, world)),
+    }
+    classical = {
+        kind: listed(100 * measure.trivial_baseline(few, digits.test, kind)) for kind in measure.BASELINES
+    }
+    return {name: by_steps(runs, digits.test) for name, runs in scores.items()} | classical
+
+
+def halves(train: Examples, seed: int) -> list[Examples]:
+    """The training images in two halves, as notebook 02 cuts them."""
+    half = len(train) // 2
+    return [train.take(part) for part in stratified_split(train.labels, (half, len(train) - half), seed)]
+
+
 def train_longer() -> dict[str, Accuracies]:
     """Labels alone and soft targets in the first world, with the longest training."""
     world = SETTINGS["worlds"][0]
@@ -81,16 +114,14 @@ def train_longer() -> dict[str, Accuracies]:
     subsets = [digits.train.subset(SETTINGS["labels"], seed=seed) for seed in SEEDS]
     budgets = [*SETTINGS["steps"], SETTINGS["longest"]]
     hard = train(HARD, subsets, budgets, weight_decay=SETTINGS["weight_decay"])
-    soft = train(SOFT, subsets, budgets, teacher=teacher_of_all(digits.train, world))
+    soft = train(SOFT, subsets, budgets, teacher=cache_teacher(trained(digits.train, world), digits.train))
     return {"hard": by_steps(hard, digits.test), "soft": by_steps(soft, digits.test)}
 
 
-def teacher_of_all(examples: Examples, seed: int) -> TeacherCache:
-    """The notebook's teacher, which has seen all training labels."""
+def trained(examples: Examples, seed: int) -> nn.Module:
+    """A teacher, as notebook 02 trains it."""
     recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-    return cache_teacher(
-        fit(cnn_teacher, hard_labels(), examples, recipe, seed=seed, progress=False).model, examples
-    )
+    return fit(cnn_teacher, hard_labels(), examples, recipe, seed=seed, progress=False).model
 
 
 def train(
