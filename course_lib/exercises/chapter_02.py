@@ -305,7 +305,7 @@ EXERCISES = (
             WrongAnswer(
                 lambda s, h: tuple(-v for v in reversed(interval_of_difference(s, h))), "sign is reversed"
             ),
-            WrongAnswer(half_width_without_root, "divide by √n"),
+            WrongAnswer(half_width_without_root, "Divide by √n"),
             WrongAnswer(normal_interval, "Student's t"),
             WrongAnswer(unpaired_interval, "seeds are paired"),
             WrongAnswer(lambda s, h: 2.0, "two numbers"),
