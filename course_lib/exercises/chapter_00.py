@@ -51,7 +51,7 @@ def check_softmax(answer: Callable) -> str | None:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of examples whose largest logit stands at the label, (N, C) and (N,) → a number in [0, 1]."""
+    """Share of examples whose largest logit is that of the label, (N, C) and (N,) → a number in [0, 1]."""
     return (logits.argmax(dim=1) == labels).double().mean()
 
 
@@ -105,12 +105,12 @@ def check_classification_loss(answer: Callable) -> str | None:
         "The softmax is still taken twice: F.cross_entropy contains one, so give it the logits.": negative_log(
             twice
         ).mean(),
-        "Your softmax runs over the examples; and none is needed before F.cross_entropy.": negative_log(
+        "Your softmax runs over the examples, and F.cross_entropy needs none before it.": negative_log(
             columns.exp() / columns.exp().sum(1, keepdim=True)
         ).mean(),
         "Average over the examples instead of adding them up.": each.sum(),
-        "The sign is turned: this loss falls when the answers get worse.": -each.mean(),
-        "F.nll_loss expects log-probabilities, and got something else.": -LOGITS[
+        "The sign is wrong: this loss falls when the answers get worse.": -each.mean(),
+        "F.nll_loss expects log-probabilities, and it was given something else.": -LOGITS[
             torch.arange(4), LABELS
         ].mean(),
         "The logarithm is missing: this is 1 minus the mean probability of the labels.": 1
@@ -169,7 +169,7 @@ EXERCISES = (
             WrongAnswer(lambda z, y: F.cross_entropy(F.softmax(z, dim=1), y), "taken twice"),
             WrongAnswer(lambda z, y: F.cross_entropy(F.softmax(z, dim=0), y), "over the examples"),
             WrongAnswer(lambda z, y: F.cross_entropy(z, y, reduction="sum"), "instead of adding"),
-            WrongAnswer(lambda z, y: -F.cross_entropy(z, y), "sign is turned"),
+            WrongAnswer(lambda z, y: -F.cross_entropy(z, y), "sign is wrong"),
             WrongAnswer(lambda z, y: F.nll_loss(z, y), "log-probabilities"),
             WrongAnswer(lambda z, y: 1 + F.nll_loss(F.softmax(z, dim=1), y), "logarithm is missing"),
             WrongAnswer(lambda z, y: F.nll_loss(F.softmax(z, dim=1).log(), y), "underflows"),

@@ -44,7 +44,7 @@ def check_softened(answer: Callable) -> str | None:
         return (
             None
             if torch.isfinite(cold).all()
-            else "Right for small logits, but 10,000 overflows: use torch.softmax."
+            else "Right for small logits, but a logit of 10,000 overflows: use torch.softmax."
         )
     columns = (TEACHER / 4.0).exp() / (TEACHER / 4.0).exp().sum(0, keepdim=True)
     mistakes = {
@@ -115,8 +115,8 @@ def check_mix(answer: Callable) -> str | None:
     hard, soft = torch.tensor(2.0), torch.tensor(5.0)
     got = answer(hard, soft, 0.9)
     mistakes = {
-        "λ stands on the wrong side: in this course λ weights the soft targets. (Public code is divided on this.)": 2.3,
-        "You added λ·soft to the whole of hard: the two weights should sum to 1.": 6.5,
+        "λ is on the wrong side: in this course λ weights the soft targets. (Public code is divided on this.)": 2.3,
+        "You added λ·soft to all of hard: the two weights should sum to 1.": 6.5,
         "You kept both losses whole: weight them with 1 − λ and λ.": 7.0,
     }
     problem = difference(got, 4.7)
@@ -157,12 +157,12 @@ def check_shuffled_epoch(answer: Callable) -> str | None:
     if not torch.equal(torch.sort(labels).values, identity):
         return "Every example must come exactly once in an epoch."
     if torch.equal(labels, identity):
-        return "The epoch is not shuffled any more: keep the shuffle, and mend what it does to the teacher's answers."
+        return "The epoch is not shuffled any more: keep the shuffle, and fix what it does to the teacher's answers."
     if not torch.equal(inputs[:, 0].long(), labels):
         return "Inputs and labels no longer belong together."
     if not torch.equal(logits[:, 0].long(), labels):
         wrong = int((logits[:, 0].long() != labels).sum())
-        return f"{wrong} of {count} examples are given the teacher's answer to another example: use the same order."
+        return f"{wrong} of {count} examples are given the teacher's answer to another example: one order for all."
     return None
 
 
@@ -211,15 +211,15 @@ def check_interval(answer: Callable) -> str | None:
     if equals(low, high):
         return None
     if equals(-high, -low):
-        return "The sign is turned: soft − hard, so that a gain is positive."
+        return "The sign is reversed: take soft − hard, so that a gain is positive."
     if equals(*half_width_without_root(soft, hard)):
         return (
-            "Your interval says how much single runs differ; divide by √n for the uncertainty of their mean."
+            "Your interval says how much single runs differ. Divide by √n for the uncertainty of their mean."
         )
     if equals(*normal_interval(soft, hard)):
-        return "1.96 is for very many seeds; for five take Student's t, stats.t.ppf(0.975, 4) = 2.776."
+        return "1.96 is right for very many seeds. For five, take Student's t: stats.t.ppf(0.975, 4) = 2.776."
     if equals(*unpaired_interval(soft, hard)):
-        return "You compared two independent groups: the seeds are paired, so take the differences first."
+        return "You compared two independent groups. The seeds are paired, so take the differences first."
     return f"Not the 95 % interval of the mean difference: got ({pair[0]:.3f}, {pair[1]:.3f})."
 
 
@@ -228,7 +228,7 @@ EXERCISES = (
         id="02.1",
         title="Soften a distribution",
         check=check_softened,
-        hint="Divide the logits by T, then torch.softmax over the classes, dim=1.",
+        hint="Divide the logits by T, then take torch.softmax over the classes, dim=1.",
         solution=softened,
         wrong_answers=(
             WrongAnswer(lambda z, t: torch.softmax(z * t, dim=1), "multiplied"),
@@ -284,10 +284,10 @@ EXERCISES = (
         id="02.4",
         title="Find the bug: the shuffled cache",
         check=check_shuffled_epoch,
-        hint="Print which example each returned teacher answer belongs to. One order must be applied to all three.",
+        hint="Print which example each of the returned answers belongs to. All three need the same order.",
         solution=shuffled_epoch,
         wrong_answers=(
-            WrongAnswer(shuffled_the_cache_apart, "use the same order"),
+            WrongAnswer(shuffled_the_cache_apart, "one order for all"),
             WrongAnswer(lambda x, c, y, seed: (x, c, y), "not shuffled any more"),
             WrongAnswer(lambda x, c, y, seed: (x[:10], c[:10], y[:10]), "exactly once"),
             WrongAnswer(lambda x, c, y, seed: (x, c.flip(0), y), "no longer belong together"),
@@ -303,9 +303,9 @@ EXERCISES = (
         solution=interval_of_difference,
         wrong_answers=(
             WrongAnswer(
-                lambda s, h: tuple(-v for v in reversed(interval_of_difference(s, h))), "sign is turned"
+                lambda s, h: tuple(-v for v in reversed(interval_of_difference(s, h))), "sign is reversed"
             ),
-            WrongAnswer(half_width_without_root, "divide by √n"),
+            WrongAnswer(half_width_without_root, "Divide by √n"),
             WrongAnswer(normal_interval, "Student's t"),
             WrongAnswer(unpaired_interval, "seeds are paired"),
             WrongAnswer(lambda s, h: 2.0, "two numbers"),

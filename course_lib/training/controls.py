@@ -1,5 +1,6 @@
 """Teachers that are not networks: answers from anywhere, and answers whose knowledge was destroyed for a control."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -7,7 +8,7 @@ from torch import Tensor
 
 from course_lib.data import Examples
 from course_lib.data.splits import check_seed
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_positive
 from course_lib.files import content_hash
 from course_lib.training.cache import TeacherCache, fingerprints
 
@@ -45,6 +46,29 @@ def answers_from(logits: Tensor, examples: Examples) -> TeacherCache:
     return TeacherCache(key, examples.index.cpu()[order], marks[order], kept[order])
 
 
+def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCache:
+    """The same answers with the wrong classes all alike: the teacher's choice and its confidence, and nothing else.
+
+    The largest logit stays, the others become the one number with which the largest probability at this temperature
+    is what it was. Unlike permuted answers these are not wrong about anything, so that a student of them loses the dark
+    knowledge and gains no noise: label smoothing, by as much as the teacher doubts each example. Yuan et al.,
+    "Revisiting Knowledge Distillation via Label Smoothing Regularization", 2020, compare soft targets with it.
+
+    Args:
+        cache: the teacher's answers; gradients and activations are left out of the result.
+        temperature: T > 0 at which the confidence is kept, the one to be trained with.
+
+    Raises:
+        CourseError: a temperature that is not above 0.
+    """
+    check_positive(temperature=temperature)
+    first = cache.logits.argmax(dim=-1, keepdim=True)
+    others = cache.logits.float().scatter(-1, first, -math.inf) / temperature
+    level = temperature * (others.logsumexp(dim=-1, keepdim=True) - math.log(others.shape[-1] - 1))
+    evened = level.expand_as(others).scatter(-1, first, cache.logits.gather(-1, first).float())
+    return _without_the_rest(cache, evened.to(cache.logits.dtype))
+
+
 def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
     """The same answers, without what they say about wrong classes: the control for dark knowledge.
 
@@ -64,11 +88,10 @@ def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
     ranks = torch.arange(logits.shape[-1]).expand(logits.shape).scatter(-1, first, -1)
     places = ranks.argsort(dim=-1)  # the largest, then all others in their order
     permuted = torch.empty_like(logits).scatter(-1, places, logits.gather(-1, drawn))
-    return replace(
-        cache,
-        key=content_hash(permuted, cache.index),
-        logits=permuted,
-        soft_matrix=None,
-        gradients=None,
-        activations={},
-    )
+    return _without_the_rest(cache, permuted)
+
+
+def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
+    """A cache with other logits, and without what belonged to the old ones."""
+    key = content_hash(logits, cache.index)
+    return replace(cache, key=key, logits=logits, soft_matrix=None, gradients=None, activations={})

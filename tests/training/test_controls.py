@@ -10,6 +10,7 @@ from course_lib.training import (
     Recipe,
     answers_from,
     cache_teacher,
+    evened_dark_knowledge,
     fit,
     permuted_dark_knowledge,
     soft_targets,
@@ -60,6 +61,24 @@ def test_each_example_has_a_permutation_of_its_own(train):
     counts = torch.stack([(made[:, place] == 0).sum() for place in range(9)])  # where the smallest went
     assert counts.sum() == 60
     assert counts.max() < 20
+
+
+@pytest.mark.parametrize("views", [None, Views(flip=True)])
+def test_evened_answers_keep_choice_and_confidence_at_their_temperature_and_know_nothing_else(train, views):
+    cache = cache_teacher(small_mlp(), train, views=views)
+    made = evened_dark_knowledge(cache, temperature=4.0)
+    before, after = (torch.softmax(each.logits.double() / 4, dim=-1) for each in (cache, made))
+    close = {"rtol": 0, "atol": 1e-6 if views is None else 1e-3}  # views are kept in half precision
+    assert torch.equal(before.argmax(-1), after.argmax(-1))
+    torch.testing.assert_close(before.amax(-1), after.amax(-1), **close)
+    wrong = after.sort(-1).values[..., :-1]
+    torch.testing.assert_close(wrong, ((1 - before.amax(-1, keepdim=True)) / 9).expand_as(wrong), **close)
+    assert made.key != cache.key
+
+
+def test_the_temperature_of_evened_answers_is_checked(cache):
+    with pytest.raises(CourseError, match="temperature must be"):
+        evened_dark_knowledge(cache, temperature=0.0)
 
 
 @pytest.mark.parametrize(
