@@ -81,7 +81,7 @@ def load(
             numbers above if None.
 
     Raises:
-        CourseError: no such name, a seed or a share that is none, or a copy that is missing, damaged or incomplete.
+        CourseError: no such name, a seed or a share out of range, or a copy that is missing, damaged or incomplete.
     """
     _check_name(name)
     check_seed(seed)

@@ -25,7 +25,7 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
 
     Raises:
         ClaimError: it does not hold, under ``COURSE_CLAIMS=strict``.
-        CourseError: ``holds`` is not a truth value (a Comparison is none; compare its verdict).
+        CourseError: ``holds`` is not a truth value (a Comparison is not one; compare its verdict).
     """
     if not isinstance(holds, bool):
         # A Comparison, a non-empty string or NaN would all pass for true.
