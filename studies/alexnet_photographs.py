@@ -1,4 +1,4 @@
-"""``python -m studies.chapter_09``: on photographs, is it the teacher, the temperature or the number of steps?
+"""``python -m studies.alexnet_photographs``: on photographs, is it the teacher, the temperature or the number of steps?
 
 Narrow AlexNets on CIFAR-10 with all labels: hard labels against soft targets at three temperatures, and against soft
 targets whose dark knowledge was permuted, over three budgets of steps. Every method chooses its learning rate from the
@@ -33,14 +33,14 @@ from course_lib.training import (
 from studies.study import ROOT, Study
 
 SETTINGS = {
-    "teacher": {"width": 1 / 4, "epochs": 20, "lr": 1e-3, "schedule": "cosine", "views": 162, "seed": 0},
+    "teacher": {"width": 1 / 4, "epochs": 12, "lr": 1e-3, "schedule": "cosine", "views": 162, "seed": 0},
     "student_width": 1 / 16,
-    "budgets": [700, 3_500, 14_000],
+    "budgets": [350, 1_750, 7_000],
     "batch_size": 128,
     "optimizer": "adam",
     "schedule": "constant",
     "learning_rates": [5e-4, 1e-3, 2e-3],
-    "chosen_at": 3_500,  # steps, on validation images, with a seed of its own
+    "chosen_at": 1_750,  # steps, on validation images, with a seed of its own
     "choosing_seed": 100,
     "lam": 0.9,
     "views": {"pad": 4, "stride": 4},
@@ -64,7 +64,7 @@ def network(dataset: Dataset, width: float, dropout: float = 0.0) -> nn.Module:
 
 def teacher(dataset: Dataset, folder: Path, fabric: Fabric) -> nn.Module:
     """A wide AlexNet, kept in a file."""
-    path, settings = folder / "chapter_09_teacher.pt", SETTINGS["teacher"]
+    path, settings = folder / "alexnet_photographs_teacher.pt", SETTINGS["teacher"]
     if not path.is_file():
         steps = settings["epochs"] * (len(dataset.train) // SETTINGS["batch_size"])
         recipe = Recipe(steps, SETTINGS["batch_size"], lr=settings["lr"], schedule=settings["schedule"])
@@ -144,7 +144,7 @@ def main() -> None:
     what = (
         "Narrow AlexNets on CIFAR-10, all labels: hard labels and soft targets over budgets and temperatures"
     )
-    study, dataset = Study("chapter_09", what, SETTINGS), load("cifar10")
+    study, dataset = Study("alexnet_photographs", what, SETTINGS), load("cifar10")
     fabric = Fabric(accelerator="cpu", devices=1, precision=SETTINGS["precision"])
     big = teacher(dataset, ROOT / "build" / "studies", fabric)
     trainings = Trainings(study, dataset, big, fabric)
