@@ -68,9 +68,7 @@ class Method:
     def objective(self, value: float) -> Objective:
         weights = self.losses | ({self.tuned: value} if self.tuned else {})
         settings = self.settings | ({} if self.tuned or self.of_recipe else {self.knob: value})
-        return named_objective(
-            weights, estimator="hutchinson", smoothing=settings.get("smoothing", 0.1), **settings
-        )
+        return named_objective(weights, **{"estimator": "hutchinson"} | settings)
 
     @property
     def of_recipe(self) -> bool:
