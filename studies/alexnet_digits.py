@@ -81,8 +81,8 @@ class Method:
 
 TEMPERATURES = (1.0, 2.0, 5.0, 10.0)
 METHODS = {
-    "hard labels": Method(HARD, "weight_decay", (0.0, 1e-4, 1e-3, 1e-2)),
-    "smoothed labels": Method({"smoothed_label": 1.0}, "smoothing", (0.05, 0.1, 0.2, 0.4), settings={}),
+    "hard labels": Method(HARD, "weight_decay", (0.0, 1e-3, 1e-2, 1e-1)),
+    "smoothed labels": Method({"smoothed_label": 1.0}, "smoothing", (0.1, 0.2, 0.4, 0.6), settings={}),
     "soft targets": Method(SOFT, "temperature", TEMPERATURES, settings={}),
     "permuted": Method(SOFT, "temperature", TEMPERATURES, teacher="permuted", settings={}),
     "logits": Method({"logit": 1.0}, "lr", (5e-4, 1e-3, 2e-3, 4e-3)),
@@ -163,7 +163,7 @@ def main() -> None:
             runs = train(method, float(chosen[name]), dataset, caches, seeds, steps)
             return runs.over(lambda some: diagnosed(some, dataset, of_teacher))
 
-        results[name] = study.kept(name, budgets)
+        results[name] = study.kept(f"{name}, chosen {chosen[name]}", budgets)
     seen = [dataset.train.subset(SETTINGS["labels"], seed=seed) for seed in range(SETTINGS["seeds"])]
     study.write(
         data=dataset.title,
