@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from course_lib.data import Dataset, load
-from course_lib.matrices import cross_entropy_matrix
 from course_lib.measure import accuracy, diagnose, trivial_baseline
 from course_lib.models import alexnet
 from course_lib.training import (
@@ -86,9 +85,6 @@ METHODS = {
     "soft targets": Method(SOFT, "temperature", TEMPERATURES, settings={}),
     "permuted": Method(SOFT, "temperature", TEMPERATURES, teacher="permuted", settings={}),
     "logits": Method({"logit": 1.0}, "lr", (5e-4, 1e-3, 2e-3, 4e-3)),
-    "soft targets, gradient matching": Method(
-        SOFT, "weight", (1.0, 10.0, 100.0, 1000.0), "gradient_matching"
-    ),
     "soft targets, input gradient": Method(SOFT, "weight", STEEP, "input_gradient"),
     "hard labels, input gradient": Method(HARD, "weight", STEEP, "input_gradient"),
 }
@@ -106,8 +102,7 @@ def answers(dataset: Dataset) -> tuple[dict[str, TeacherCache], Tensor]:
     big = fit(
         lambda: build(width=wanted["width"], dropout=wanted["dropout"]), hard_labels(), dataset.train, recipe
     ).model
-    matrix = cross_entropy_matrix(teacher_logits(big, dataset.train), dataset.train.labels)
-    taught = cache_teacher(big, dataset.train, soft_matrix=matrix)
+    taught = cache_teacher(big, dataset.train)
     caches = {"taught": taught, "permuted": permuted_dark_knowledge(taught, seed=0)}
     return caches, teacher_logits(big, dataset.test)
 
