@@ -106,6 +106,14 @@ def test_debug_shows_the_traceback(course):
     assert "No notebook is called '9'" in str(answer.exception)
 
 
+def test_in_the_profile_smoke_a_false_claim_is_no_failure(course, make_notebook, tmp_path):
+    make_notebook("02_third", f"assert profile == 'smoke'\n{CLAIM}")
+    assert course("run", "2", "--profile", "smoke").exit_code == 0
+    (entry,) = json.loads((tmp_path / "build" / "report.json").read_text())["notebooks"]
+    assert entry["profile"] == "smoke"
+    assert not entry["claims"][0]["holds"]
+
+
 @pytest.mark.parametrize("words", [["--profile", "fast"], ["--jobs", "0"], ["--unknown"]])
 def test_options_are_checked(course, words):
     assert course("run", *words).exit_code == 2
