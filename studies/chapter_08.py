@@ -40,16 +40,19 @@ WORLDS = (0, 1, 2)  # seeds of split and teacher
 SEEDS = 8  # students of a method in a world
 BUDGETS = (200, 800, 4000, 16000)
 LAM = 0.9
-RATES = (0.00125, 0.005, 0.02)
-HIGHEST_RATE = (0.08, 800)  # tried for the small budgets only
-WIDTHS = (6, 11, 16, 64)
-LABELS = {50: 4000, 200: 4000, 1200: 16000}  # number of labels: longest budget
+# Width: learning rate: longest budget. Only the middle rate was followed to the end, the highest only at the beginning.
+SIZES = {width: {0.005: 16000, 0.02: 4000, 0.00125: 4000, 0.08: 800} for width in (6, 16)} | {
+    64: {0.005: 4000}
+}
+TWINS = {1200: 16000, 50: 4000}  # number of labels: longest budget
+SOFTNESS = {50: 4000, 1200: 4000}
+QUALITY = 4000
 TEACHER_STEPS = (20, 40, 100, 250, 1000)
 SMOOTHING = (0.05, 0.1, 0.2, 0.4)
 TEMPERATURES = (1.0, 2.0, 4.0, 16.0)
 SETTINGS = {
-    **{"worlds": WORLDS, "seeds": SEEDS, "budgets": BUDGETS, "lam": LAM, "rates": RATES},
-    **{"highest_rate": HIGHEST_RATE, "widths": WIDTHS, "labels": LABELS, "teacher_steps": TEACHER_STEPS},
+    **{"worlds": WORLDS, "seeds": SEEDS, "budgets": BUDGETS, "lam": LAM, "sizes": SIZES, "twins": TWINS},
+    **{"softness": SOFTNESS, "quality": QUALITY, "teacher_steps": TEACHER_STEPS},
     **{"smoothing": SMOOTHING, "temperatures": TEMPERATURES},
 }
 
@@ -130,7 +133,7 @@ def train(
     *,
     width: int = 16,
     labels: int = 1200,
-    steps: int = BUDGETS[-1],
+    steps: int,
     lr: float = 0.005,
     shift: int = 500,
 ) -> Runs:
@@ -209,8 +212,8 @@ def sizes(width: int, lr: float) -> dict[str, Any]:
         "soft, T = 4": taught(4.0),
         "logits": Method(logits=1.0),
     }
-    steps = HIGHEST_RATE[1] if lr == HIGHEST_RATE[0] else BUDGETS[-1]
-    return outcome(methods, train(methods, {"teacher": by_pair(teacher)}, width=width, lr=lr, steps=steps))
+    known, steps = {"teacher": by_pair(teacher)}, SIZES[width][lr]
+    return outcome(methods, train(methods, known, width=width, lr=lr, steps=steps))
 
 
 def twins(labels: int) -> dict[str, Any]:
@@ -226,7 +229,7 @@ def twins(labels: int) -> dict[str, Any]:
     methods["weighted (CWTM)"] = Method(weighted=1.0, teacher="twin")
     for name in ("twin", "permuted", "hasty twin"):
         methods |= {f"{name}, T = {T:g}": taught(T, name) for T in (1.0, 4.0)}
-    found = outcome(methods, train(methods, teachers, labels=labels, steps=LABELS[labels]), labels)
+    found = outcome(methods, train(methods, teachers, labels=labels, steps=TWINS[labels]), labels)
     return found | {"teacher": outcome(first, firsts, labels)["hard"]}
 
 
@@ -247,7 +250,7 @@ def teachers_of_every_quality() -> dict[str, Any]:
         ]
         for steps in TEACHER_STEPS
     }
-    return outcome(methods, train(methods, known, width=6)) | {"quality": quality}
+    return outcome(methods, train(methods, known, width=6, steps=QUALITY)) | {"quality": quality}
 
 
 def softness(labels: int) -> dict[str, Any]:
@@ -256,18 +259,14 @@ def softness(labels: int) -> dict[str, Any]:
     methods = {"hard": HARD}
     methods |= {f"smoothed labels, {each:g}": Method(labels=1.0, smoothing=each) for each in SMOOTHING}
     methods |= {f"{name}, {T:g}": taught(T, name) for name in known for T in TEMPERATURES}
-    return outcome(methods, train(methods, known, labels=labels, steps=LABELS[labels]), labels)
+    return outcome(methods, train(methods, known, labels=labels, steps=SOFTNESS[labels]), labels)
 
 
 PARTS = {
-    **{
-        f"sizes/{width}/{lr:g}": partial(sizes, width, lr)
-        for width in WIDTHS
-        for lr in (*RATES, HIGHEST_RATE[0])
-    },
-    **{f"twins/{labels}": partial(twins, labels) for labels in LABELS},
+    **{f"sizes/{width}/{lr:g}": partial(sizes, width, lr) for width, rates in SIZES.items() for lr in rates},
+    **{f"twins/{labels}": partial(twins, labels) for labels in TWINS},
     "teachers": teachers_of_every_quality,
-    **{f"softness/{labels}": partial(softness, labels) for labels in LABELS},
+    **{f"softness/{labels}": partial(softness, labels) for labels in SOFTNESS},
 }
 
 
