@@ -40,10 +40,8 @@ WORLDS = (0, 1, 2)  # seeds of split and teacher
 SEEDS = 8  # students of a method in a world
 BUDGETS = (200, 800, 4000, 16000)
 LAM = 0.9
-# Width: learning rate: longest budget. Only the middle rate was followed to the end, the highest only at the beginning.
-SIZES = {width: {0.005: 16000, 0.02: 4000, 0.00125: 4000, 0.08: 800} for width in (6, 16)} | {
-    64: {0.005: 4000}
-}
+# Width: learning rate: longest budget. Only the course's own rate was followed to the end, the highest only at first.
+SIZES = {6: {0.005: 16000, 0.02: 4000, 0.00125: 4000, 0.08: 800}, 16: {0.005: 16000}}
 TWINS = {1200: 16000, 50: 4000}  # number of labels: longest budget
 SOFTNESS = {50: 4000, 1200: 4000}
 QUALITY = 4000
