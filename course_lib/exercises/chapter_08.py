@@ -1,4 +1,4 @@
-"""Exercises of chapter 08: smoothed targets, a teacher that learns, the Pareto front, the smallest that will do."""
+"""Exercises of chapter 08: smoothed targets, permuted knowledge, a teacher that learns, a Pareto front, a bias."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,15 +34,64 @@ def check_smoothed(answer: Callable) -> str | None:
         "You spread ε over the other classes alone; the usual definition gives every class ε/C, the label's too.": 0.8
         * hard
         + 0.2 / 3 * (1 - hard),
-        "Rows sum to 1.2: take ε away from the label, too.": hard + 0.05,
+        "Rows sum to 1.2: take ε away from the label as well.": hard + 0.05,
         "Rows do not sum to one: every class gets ε/C, not ε.": 0.8 * hard + 0.2,
         "These are the hard labels.": hard,
-        "Here the label keeps ε and the classes share 1 − ε.": 0.2 * hard + 0.8 / 4,
+        "The label keeps ε here, and the classes share 1 − ε.": 0.2 * hard + 0.8 / 4,
     }
     return named(got, mistakes, f"Not (1 − ε)·onehot + ε/C: {problem}.")
 
 
 # --- 08.2 ----------------------------------------------------------------------------------------------------------
+
+
+def permuted(probabilities: Tensor, seed: int) -> Tensor:
+    """In each row the largest stays in its place, and the others change places among themselves."""
+    generator = torch.Generator().manual_seed(seed)
+    mixed = probabilities.clone()
+    for row in mixed:
+        top = int(row.argmax())
+        rest = torch.tensor([place for place in range(len(row)) if place != top])
+        row[rest] = row[rest[torch.randperm(len(rest), generator=generator)]]
+    return mixed
+
+
+def one_order(probabilities, seed):
+    """The same places change in every row whose largest is in one place."""
+    order = torch.randperm(probabilities.shape[1] - 1, generator=torch.Generator().manual_seed(seed))
+    mixed = probabilities.clone()
+    for row in mixed:
+        rest = torch.cat([torch.arange(int(row.argmax())), torch.arange(int(row.argmax()) + 1, len(row))])
+        row[rest] = row[rest[order]]
+    return mixed
+
+
+def spread_evenly(probabilities, seed):
+    top, place = probabilities.max(dim=1, keepdim=True)
+    return ((1 - top) / (probabilities.shape[1] - 1)).expand_as(probabilities).scatter(1, place, top)
+
+
+def check_permuted(answer: Callable) -> str | None:
+    given = rand(40, 10, seed=3).softmax(dim=1)
+    given[1::2] = given[::2]  # equal answers, to tell one permutation for all from one for each
+    got = answer(given, 5)
+    if not isinstance(got, Tensor) or got.shape != given.shape:
+        came = tuple(got.shape) if isinstance(got, Tensor) else type(got).__name__
+        return f"Return probabilities of the same shape, {tuple(given.shape)}, not {came}."
+    if torch.equal(got, given):
+        return "Nothing has changed places."
+    if not torch.allclose(got.sort(dim=1).values, given.sort(dim=1).values):
+        if torch.allclose(got.amax(dim=1), given.amax(dim=1)):
+            return "Only the largest number of each row is still there: permute the others, do not make new ones."
+        return "A row no longer holds the same numbers: let numbers change places within their row only."
+    if not torch.equal(got.argmax(dim=1), given.argmax(dim=1)):
+        return "The largest number has moved, too: the control must keep the teacher's choice."
+    if torch.equal(got[1::2], got[::2]):
+        return "Equal rows are still equal: every example needs a permutation of its own."
+    return None
+
+
+# --- 08.3 ----------------------------------------------------------------------------------------------------------
 
 
 def teach(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
@@ -93,7 +142,7 @@ def check_teach(answer: Callable) -> str | None:
     )
 
 
-# --- 08.3 ----------------------------------------------------------------------------------------------------------
+# --- 08.4 ----------------------------------------------------------------------------------------------------------
 
 
 def pareto(sizes: Sequence[float], accuracies: Sequence[float]) -> list[int]:
@@ -137,7 +186,7 @@ def check_pareto(answer: Callable) -> str | None:
             else "Two equal networks do not dominate each other: both stay on the front."
         )
     if not positions:
-        return "Every network seems to dominate itself: it must be better in at least one of both."
+        return "Every network seems to dominate itself: one that dominates must be better in size or in accuracy."
     if sorted(positions) == [0, 2, 3]:
         return "The right networks; give their positions in increasing order."
     if positions == [0, 1, 2, 3, 4]:
@@ -153,7 +202,7 @@ def check_pareto(answer: Callable) -> str | None:
     return f"Of sizes {SIZES} and accuracies {ACCURACIES} the front is [0, 2, 3], not {positions}."
 
 
-# --- 08.4 ----------------------------------------------------------------------------------------------------------
+# --- 08.5 ----------------------------------------------------------------------------------------------------------
 
 
 def smallest_within(
@@ -186,6 +235,75 @@ def check_smallest(answer: Callable) -> str | None:
     return None
 
 
+# --- 08.6 ----------------------------------------------------------------------------------------------------------
+
+# Class 2 was left out. Added 2, it wins two of its three images; added 4, all three, and two images of class 0 as well.
+BIAS_LOGITS = torch.tensor(
+    [
+        *([1.0, 0.0, -0.5], [0.0, 1.0, 0.0], [3.0, 0.0, -0.25]),
+        *([2.0, 0.0, -1.0], [0.0, 5.0, -2.0], [4.0, 0.0, -3.0], [2.25, 0.0, -0.75]),
+    ],
+    dtype=torch.float64,
+)
+BIAS_LABELS = torch.tensor([2, 2, 2, 0, 1, 0, 0])
+CANDIDATES = [0.0, 1.25, 2.0, 2.5, 4.0, 9.0]
+
+
+def best_bias(logits: Tensor, labels: Tensor, class_index: int, candidates: Sequence[float]) -> float:
+    """Tried on all images, not only on those of the class; of equally good numbers the smallest."""
+
+    def right(bias: float) -> int:
+        raised = logits.clone()
+        raised[:, class_index] += bias
+        return int((raised.argmax(dim=1) == labels).sum())
+
+    return max(sorted(candidates), key=right)
+
+
+def of_the_class_alone(logits, labels, class_index, candidates):
+    own = labels == class_index
+    return best_bias(logits[own], labels[own], class_index, candidates)
+
+
+def in_place(logits, labels, class_index, candidates):
+    scores = []
+    for bias in candidates:
+        logits[:, class_index] += bias
+        scores.append(int((logits.argmax(dim=1) == labels).sum()))
+    return candidates[max(range(len(scores)), key=scores.__getitem__)]
+
+
+def to_all_classes(logits, labels, class_index, candidates):
+    return max(candidates, key=lambda bias: int(((logits + bias).argmax(dim=1) == labels).sum()))
+
+
+def last_of_the_best(logits, labels, class_index, candidates):
+    best = best_bias(logits, labels, class_index, candidates)
+    raised = [bias for bias in candidates if bias >= best]
+    return best_bias(logits, labels, class_index, [raised[1]]) if len(raised) > 1 else best
+
+
+def check_bias(answer: Callable) -> str | None:
+    got = answer(BIAS_LOGITS.clone(), BIAS_LABELS, 2, list(CANDIDATES))
+    if isinstance(got, bool) or not isinstance(got, int | float | Tensor):
+        return f"Return one of the candidates, a number, not a {type(got).__name__}."
+    got = float(got)
+    if got == 2.0:
+        # Where all numbers are equally good, none must be added; and the order of the list must not matter.
+        if float(answer(BIAS_LOGITS.clone(), BIAS_LABELS, 2, CANDIDATES[::-1])) != 2.0:
+            return (
+                "With the candidates in another order the answer is another one: of equals take the smallest."
+            )
+        return None
+    return {
+        0.0: "With nothing added no image of class 2 is recognised: add the number to the logit of that class alone.",
+        1.25: "Not the best: images of class 2 are still missing. Does each trial start from the same logits?",
+        2.5: "2 and 2.5 are equally good here: of equals take the smallest.",
+        9.0: "With 9 everything is class 2: count the right answers to all images.",
+        4.0: "With 4 two images of class 0 are lost: count the right answers to all images.",
+    }.get(got, f"Of the candidates {CANDIDATES} the best is 2, not {got:g}.")
+
+
 def given_teach(student_logits, teacher_logits):
     log_q = torch.log_softmax(student_logits, dim=1)
     log_p = torch.log_softmax(teacher_logits, dim=1)
@@ -211,6 +329,23 @@ EXERCISES = (
     ),
     Exercise(
         "08.2",
+        "Permuted dark knowledge",
+        check_permuted,
+        "Row by row: find argmax, list the other places, and let torch.randperm reorder what stands there.",
+        permuted,
+        (
+            WrongAnswer(lambda p, seed: p, "Nothing has changed"),
+            WrongAnswer(one_order, "permutation of its own"),
+            WrongAnswer(spread_evenly, "do not make new ones"),
+            WrongAnswer(
+                lambda p, seed: torch.stack([row[torch.randperm(len(row))] for row in p]), "has moved, too"
+            ),
+            WrongAnswer(lambda p, seed: p.flip(0), "within their row"),
+            WrongAnswer(lambda p, seed: p[0], "of the same shape"),
+        ),
+    ),
+    Exercise(
+        "08.3",
         "Find the bug: a teacher that gets worse",
         check_teach,
         "Whose weights does an optimiser change when both networks are part of the graph? See Tensor.detach.",
@@ -226,7 +361,7 @@ EXERCISES = (
         given=given_teach,
     ),
     Exercise(
-        "08.3",
+        "08.4",
         "The Pareto front",
         check_pareto,
         "For every network ask whether any other one dominates it: no larger, no less accurate, and not equal in both.",
@@ -243,7 +378,7 @@ EXERCISES = (
         ),
     ),
     Exercise(
-        "08.4",
+        "08.5",
         "The smallest network that will do",
         check_smallest,
         "First the list of those that are good enough, then the smallest of them: min with key and default.",
@@ -263,6 +398,22 @@ EXERCISES = (
                 lambda s, a, t, tol: max((i for i in range(len(s)) if a[i] >= t - tol), default=-1),
                 "not be sorted",
             ),
+        ),
+    ),
+    Exercise(
+        "08.6",
+        "A bias for the missing class",
+        check_bias,
+        "For each candidate copy the logits, add it to one column, count the right answers; then max(..., key=...).",
+        best_bias,
+        (
+            WrongAnswer(lambda z, y, c, b: best_bias(z[y != c], y[y != c], c, b), "nothing added"),
+            WrongAnswer(to_all_classes, "class alone"),
+            WrongAnswer(last_of_the_best, "of equals take the smallest"),
+            WrongAnswer(lambda z, y, c, b: max(b), "everything is class 2"),
+            WrongAnswer(of_the_class_alone, "images of class 0 are lost"),
+            WrongAnswer(in_place, "same logits"),
+            WrongAnswer(lambda z, y, c, b: [best_bias(z, y, c, b)], "a number"),
         ),
     ),
 )

@@ -21,6 +21,7 @@ __all__ = [
     "Axis",
     "Box",
     "bars",
+    "bias_chart",
     "budget_curves",
     "color",
     "comparison_table",
@@ -48,6 +49,7 @@ __all__ = [
 
 # These need packages for notebooks, which the library alone does without.
 _IN_NOTEBOOKS = {
+    "bias_chart": "course_lib.show.bias",
     "explorer_chart": "course_lib.show.explorer",
     "mix_chart": "course_lib.show.mix",
     "split_chart": "course_lib.show.split",

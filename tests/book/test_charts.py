@@ -18,9 +18,10 @@ from course_lib.show.split import parts_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-CHAPTER_02, CHAPTER_06, EXPLORER = (
+CHAPTER_02, CHAPTER_06, CHAPTER_08, EXPLORER = (
     "notebooks/02_soft_targets.html",
     "notebooks/06_hypersphere_distance.html",
+    "notebooks/08_what_can_go_wrong.html",
     "explorer.html",
 )
 SCRIPTS_ALLOWED = 1_000_000  # bytes
@@ -128,6 +129,19 @@ def test_mix_of_labels_and_soft_targets(opened, width):
     assert chart.parameter("image") == 3
     assert_mix(chart)
     chart.assert_said()
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_bias_of_a_class(opened, width):
+    chart = opened(CHAPTER_08, "added to the logit, b", width)
+    accuracies = chart.spec["datasets"]["accuracies"]
+    for steps in (0, 13, -1):
+        chart.to("added to the logit, b", steps)
+        b = chart.parameter("b")
+        assert b == pytest.approx(steps / 4 if steps >= 0 else 10)
+        expected = {row["group"]: row["right"] for row in accuracies if row["b"] == b}
+        assert {row["group"]: row["right"] for row in chart.rows()} == expected
+        chart.assert_said()
 
 
 def test_temperature(opened):
