@@ -1,4 +1,4 @@
-"""Four optimisers on the big network of notebook 01, over budgets, each with the learning rate chosen for the budget."""
+"""Four optimisers on the big network of notebook 01, over budgets, each with a learning rate chosen for its budget."""
 
 import torch
 
