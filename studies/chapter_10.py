@@ -55,18 +55,24 @@ class World:
         self.answers = teacher_logits(teacher, self.dataset.test)
 
     def train(
-        self, labels: int, objective: Objective, seeds: list[int], lr: float, decay: float = 0.0
+        self,
+        labels: int,
+        objective: Objective,
+        seeds: list[int],
+        lr: float,
+        decay: float = 0.0,
+        steps: int = BUDGETS[-1],
     ) -> Runs:
-        """One student per seed, to the largest budget and kept at the others."""
+        """One student per seed, kept at all budgets on the way."""
         few = {seed: self.dataset.train.subset(labels, seed=seed) for seed in set(seeds)}
         return fit_many(
             small_mlp,
             objective,
             [few[seed] for seed in seeds],
-            Recipe(steps=BUDGETS[-1], lr=lr, weight_decay=decay),
+            Recipe(steps=steps, lr=lr, weight_decay=decay),
             seeds=seeds,
             teacher=self.cache,
-            keep=BUDGETS[:-1],
+            keep=[budget for budget in BUDGETS if budget < steps],
             progress=False,
         )
 
@@ -112,13 +118,14 @@ class World:
     ) -> dict[str, list[float]]:
         """Fresh students at one budget: the four diagnostic numbers in per cent, (seeds,) each."""
         seeds = SETTINGS["seeds"]
-        runs = self.train(labels, objective, seeds, lr, decay).at(steps)
+        runs = self.train(labels, objective, seeds, lr, decay, steps)
         seen = [self.dataset.train.subset(labels, seed=seed) for seed in seeds]
         found = diagnose(runs, seen, self.dataset.test, self.answers)
         names = ("train", "test", "agreement", "confidence_gap")
         return {name: (100 * getattr(found, name)).numpy().round(2).tolist() for name in names}
 
     def main() -> None:
+    """Search both sides at every number of labels, and examine what was chosen."""
     study = Study("chapter_10", __doc__, SETTINGS)
     world, results = World(), {}
     for labels in SETTINGS["labels"]:
