@@ -1,12 +1,12 @@
-"""Exercises of chapter 01: counting parameters and operations, serving users in time, and timing without cheating."""
+"""Exercises of chapter 01: parameters and operations, honest timing, serving users in time, a machine's free energy."""
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named, rand
 
 # --- 01.1 ----------------------------------------------------------------------------------------------------------
 
@@ -99,7 +99,7 @@ def check_latency(answer: Callable) -> str | None:
         return "One call is not a measurement: repeat it."
     if model.trained:
         return (
-            "The model runs in train mode, with dropout on and batch norm learning: call model.eval() before."
+            "The model runs in train mode, with dropout on and batch norm learning: call model.eval() first."
         )
     if model.recorded:
         return "PyTorch still records a graph for gradients: measure inside torch.inference_mode()."
@@ -162,6 +162,50 @@ def check_best_throughput(answer: Callable) -> str | None:
     )
 
 
+# --- 01.5 ----------------------------------------------------------------------------------------------------------
+
+# A machine of 6 visible and 3 hidden units, and images for it.
+WEIGHTS, VISIBLE, HIDDEN = rand(3, 6, seed=1), rand(6, seed=2), rand(3, seed=3)
+IMAGES = (rand(5, 6, seed=4) > 0).double()
+
+
+def free_energy(images: Tensor, weights: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+    """Each hidden unit is off, with energy 0, or on, and softplus(a) = log(e⁰ + eᵃ) sums over both."""
+    return -images @ visible - torch.nn.functional.softplus(images @ weights.T + hidden).sum(dim=1)
+
+
+def check_free_energy(answer: Callable) -> str | None:
+    states = torch.tensor(
+        list(product([0.0, 1.0], repeat=3)), dtype=torch.float64
+    )  # all 8 of the hidden units
+    energies = (
+        -(IMAGES @ VISIBLE)[:, None] - states @ HIDDEN - (IMAGES @ WEIGHTS.T) @ states.T
+    )  # (images, states)
+    expected = -torch.logsumexp(-energies, dim=1)
+    arguments = IMAGES @ WEIGHTS.T + HIDDEN  # (images, hidden)
+    softplus = torch.nn.functional.softplus(arguments).sum(dim=1)
+    mistakes = {
+        "The sign is turned: likely images have a low free energy.": -expected,
+        "The visible biases are missing: −b·v.": -softplus,
+        "The hidden biases are missing inside the sum.": free_energy(IMAGES, WEIGHTS, VISIBLE, 0 * HIDDEN),
+        "This is the energy with every hidden unit on. Sum over on and off: log(1 + eᵃ).": -IMAGES @ VISIBLE
+        - arguments.sum(dim=1),
+        "This is the energy at the best hidden state. Sum over all states: log(1 + eᵃ), not max(0, a).": -IMAGES
+        @ VISIBLE
+        - arguments.relu().sum(dim=1),
+        "There is a sigmoid where the logarithm log(1 + eᵃ) belongs.": -IMAGES @ VISIBLE
+        - arguments.sigmoid().sum(dim=1),
+        "Give one number for each image: sum over the hidden units, not over the images.": expected.sum(),
+    }
+    got = answer(IMAGES, WEIGHTS, VISIBLE, HIDDEN)
+    problem = difference(got, expected)
+    return (
+        None
+        if problem is None
+        else named(got, mistakes, f"Not −log of the sum over hidden states: {problem}.")
+    )
+
+
 def given_latency(model, x, clock, repeats=20):
     start = clock()
     for _ in range(repeats):
@@ -174,7 +218,7 @@ EXERCISES = (
         id="01.1",
         title="Parameters of a convolution",
         check=check_conv_parameters,
-        hint="How many kernels are there, one for each pair of channels? How many weights has one? Then the biases.",
+        hint="How many kernels are there, one for each pair of channels? How many weights per kernel? Then the biases.",
         solution=conv_parameters,
         wrong_answers=(
             WrongAnswer(lambda i, o, k: i * o * k**2, "biases are missing"),
@@ -243,6 +287,24 @@ EXERCISES = (
                 lambda curve, patience: max(b / s for b, s in curve if s < patience), "exactly as long"
             ),
             WrongAnswer(lambda curve, patience: 7.0, "patience of 0.02 s"),
+        ),
+    ),
+    Exercise(
+        id="01.5",
+        title="Free energy of a Boltzmann machine",
+        check=check_free_energy,
+        hint="The hidden units do not see each other, so the sum over all their states is a product, one factor 1 + eᵃ "
+        "for each. Its logarithm is a sum of torch.nn.functional.softplus(a), with a = c + W v.",
+        solution=free_energy,
+        wrong_answers=(
+            WrongAnswer(lambda v, w, b, c: -free_energy(v, w, b, c), "sign"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, 0 * b, c), "visible biases"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, 0 * c), "hidden biases"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).sum(1), "every hidden unit on"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).relu().sum(1), "best hidden state"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).sigmoid().sum(1), "sigmoid"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, c).sum(), "each image"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, c) + 1, "hidden states"),
         ),
     ),
 )
