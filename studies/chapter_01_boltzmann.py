@@ -17,9 +17,9 @@ SETTINGS = {
     "seeds": list(range(5)),  # each of its own split, machine and random units
     "units": [20, 100],
     "sweeps": 10,
-    "rates": [0.02, 0.06, 0.2],
-    "scales": [0.1, 0.3, 1.0],  # of random weights
-    "strengths": [1.0, 100.0],  # C of the logistic regression
+    "rates": [0.02, 0.06, 0.2, 0.6],
+    "scales": [0.03, 0.1, 0.3, 1.0],  # of random weights
+    "strengths": [0.1, 10.0, 1000.0],  # C of the logistic regression
     "budgets": [5, 20, 100],  # sweeps of a machine with 20 units on the images as they are
 }
 SHIFTS = ((0, 0), (0, 1), (0, -1), (1, 0), (-1, 0))
