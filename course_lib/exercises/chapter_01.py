@@ -1,7 +1,7 @@
 """Exercises of chapter 01: parameters and operations, honest timing, serving users in time, a machine's free energy."""
 
 from collections.abc import Callable
-from itertools import pairwise, product
+from itertools import product
 
 import torch
 from torch import Tensor, nn
@@ -36,25 +36,27 @@ def check_conv_parameters(answer: Callable) -> str | None:
 # --- 01.2 ----------------------------------------------------------------------------------------------------------
 
 
-def mlp_macs(sizes: list[int]) -> int:
-    """Every dense layer multiplies each of its inputs once for each of its outputs."""
-    return sum(sizes[i] * sizes[i + 1] for i in range(len(sizes) - 1))
+def conv_macs(in_channels: int, out_channels: int, kernel: int, height: int, width: int) -> int:
+    """Every weight works once at every position of the output; biases are added, not multiplied."""
+    return in_channels * out_channels * kernel**2 * height * width
 
 
-def check_mlp_macs(answer: Callable) -> str | None:
+def check_conv_macs(answer: Callable) -> str | None:
     mistakes = {
-        "These are the parameters. A bias is added, not multiplied: leave it out.": 1482,
-        "One MAC is a multiplication and an addition together. You counted both, which are FLOPs.": 2880,
-        "The last layer, 16 → 10, is missing.": 1280,
-        "The first layer, 64 → 16, is missing.": 416,
-        "Multiply only neighbouring sizes, then add the layers up.": 64 * 16 * 16 * 10,
-        "A dense layer connects every input with every output: multiply the sizes, do not add them.": 138,
+        "These are the weights. Each works at every position of the output: multiply by their number.": 18_432,
+        "A bias is added, not multiplied: leave it out.": (18_432 + 64) * 48,
+        "One MAC is a multiplication and an addition together. You counted both, which are FLOPs.": 2
+        * 884_736,
+        "A square kernel has k² weights, not k.": 884_736 // 3,
+        "The output has height × width positions: multiply the two, do not add them.": 18_432 * 14,
+        "Every output channel has a kernel of its own for every input channel.": 64 * 9 * 48,
     }
-    got = answer([64, 16, 16, 10])
-    if (problem := difference(got, 1440.0)) is not None:
-        return named(got, mistakes, f"For the sizes 64, 16, 16, 10: {problem}.")
-    if (problem := difference(answer([7, 5]), 35.0)) is not None:
-        return f"Right for 64, 16, 16, 10, but for a single layer 7 → 5: {problem}."
+    got = answer(32, 64, 3, 6, 8)
+    if (problem := difference(got, 884_736.0, tolerance=1e-9)) is not None:
+        text = f"For 32 → 64 channels, 3×3 kernels and 6×8 positions: {problem}."
+        return named(got, mistakes, text, tolerance=1e-9)
+    if (problem := difference(answer(1, 5, 1, 2, 2), 20.0)) is not None:
+        return f"Right for 3×3 kernels, but for 1 → 5 channels, 1×1, on 2×2 positions: {problem}."
     return None
 
 
@@ -232,19 +234,19 @@ EXERCISES = (
     ),
     Exercise(
         id="01.2",
-        title="MACs of a fully connected network",
-        check=check_mlp_macs,
-        hint="A layer from a to b units needs a·b MACs. Add the products of neighbouring sizes.",
-        solution=mlp_macs,
+        title="MACs of a convolution",
+        check=check_conv_macs,
+        hint="Count the weights as in 01.1, without the biases. At how many positions does each of them work?",
+        solution=conv_macs,
         wrong_answers=(
-            WrongAnswer(lambda s: sum(a * b + b for a, b in pairwise(s)), "parameters"),
-            WrongAnswer(lambda s: 2 * mlp_macs(s), "FLOPs"),
-            WrongAnswer(lambda s: mlp_macs(s[:-1]), "last layer"),
-            WrongAnswer(lambda s: mlp_macs(s[1:]), "first layer"),
-            WrongAnswer(lambda s: int(torch.tensor(s).prod()), "neighbouring"),
-            WrongAnswer(lambda s: sum(a + b for a, b in pairwise(s)), "do not add"),
-            WrongAnswer(lambda s: 1440, "single layer"),
-            WrongAnswer(lambda s: sum(s), "64, 16, 16, 10"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k**2, "at every position"),
+            WrongAnswer(lambda i, o, k, h, w: (i * o * k**2 + o) * h * w, "leave it out"),
+            WrongAnswer(lambda i, o, k, h, w: 2 * conv_macs(i, o, k, h, w), "FLOPs"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k * h * w, "k² weights"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k**2 * (h + w), "multiply the two"),
+            WrongAnswer(lambda i, o, k, h, w: o * k**2 * h * w, "of its own"),
+            WrongAnswer(lambda i, o, k, h, w: 884_736, "1 → 5 channels"),
+            WrongAnswer(lambda i, o, k, h, w: i, "32 → 64"),
         ),
     ),
     Exercise(
