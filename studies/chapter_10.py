@@ -2,6 +2,7 @@
 
 import sys
 from functools import partial
+from itertools import product
 
 import numpy as np
 
@@ -25,20 +26,25 @@ from course_lib.training import (
 from studies.study import Study
 
 BUDGETS = (200, 800, 4000)  # steps
-RATES = (0.001, 0.003, 0.01, 0.03)
+RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
 TEMPERATURES, LAM = (1.0, 2.0, 4.0, 8.0, 16.0, 64.0), 0.9
+HARD_RATES = RATES[:-1]
 DECAYS, SMOOTHINGS = (0.0, 0.001, 0.01, 0.1), (0.0, 0.1)
+# Added where the first grid had its best at the edge: more smoothing, at all but the largest decay, which ruins all.
+MORE_SMOOTHINGS = (0.3, 0.5)
 SETTINGS = {
     "data": "digits",
     "seed": 0,
     "labels": [50, 1200],
     "budgets": BUDGETS,
     "rates": RATES,
-    # At every learning rate one side has these temperatures (∞: regression on the logits, λ = 1), 28 settings in all,
-    # the other every weight decay with every smoothing, 32 settings.
+    # At every learning rate one side has these temperatures (∞: regression on the logits, λ = 1), 35 settings in all,
+    # the other the weight decays and smoothings, 56 settings.
     "soft": [*((temperature, LAM) for temperature in TEMPERATURES), ("inf", 1.0)],
     "decays": DECAYS,
+    "hard_rates": HARD_RATES,
     "smoothings": SMOOTHINGS,
+    "more_smoothings": MORE_SMOOTHINGS,
     "search_seeds": list(range(1000, 1008)),
     "seeds": list(range(20)),
 }
@@ -100,15 +106,12 @@ class World:
         objective = soft_targets(PerStudent(temperature for temperature, _ in many), LAM)
         runs = self.train(labels, objective, [seed for _, seed in many], lr)
         mixed = self.score(runs, len(TEMPERATURES))
-        limit = self.score(self.train(labels, logits(), seeds, lr), 1)
-        return {
-            part: {steps: mixed[part][steps] + limit[part][steps] for steps in mixed[part]} for part in mixed
-        }
+        return joined(mixed, self.score(self.train(labels, logits(), seeds, lr), 1))
 
-    def hard(self, labels: int, lr: float, decay: float) -> Accuracies:
-        """Every smoothing at one learning rate and weight decay."""
+    def hard(self, labels: int, lr: float, decay: float, smoothings: tuple[float, ...]) -> Accuracies:
+        """Some smoothings at one learning rate and weight decay."""
         seeds = SETTINGS["search_seeds"]
-        many = [(smoothing, seed) for smoothing in SMOOTHINGS for seed in seeds]
+        many = [(smoothing, seed) for smoothing in smoothings for seed in seeds]
         objective = smoothed_labels(PerStudent(smoothing for smoothing, _ in many))
         return self.score(
             self.train(labels, objective, [seed for _, seed in many], lr, decay), len(SMOOTHINGS)
@@ -137,14 +140,22 @@ def searched(study: Study, world: World, labels: int) -> dict[str, dict[str, Acc
         f"{lr:g}": study.kept(f"{labels} labels, soft, lr {lr:g}", partial(world.soft, labels, lr))
         for lr in RATES
     }
-    hard = {
-        f"{lr:g}, {decay:g}": study.kept(
-            f"{labels} labels, hard, lr {lr:g}, decay {decay:g}", partial(world.hard, labels, lr, decay)
-        )
-        for lr in RATES
-        for decay in DECAYS
-    }
+    hard = {}
+    for lr, decay in product(HARD_RATES, DECAYS):
+        name = f"{labels} labels, hard, lr {lr:g}, decay {decay:g}"
+        here = study.kept(name, partial(world.hard, labels, lr, decay, SMOOTHINGS))
+        if decay < DECAYS[-1]:
+            more = partial(world.hard, labels, lr, decay, MORE_SMOOTHINGS)
+            here = joined(here, study.kept(f"{name}, more smoothing", more))
+        hard[f"{lr:g}, {decay:g}"] = here
     return {"soft": soft, "hard": hard}
+
+
+def joined(first: Accuracies, second: Accuracies) -> Accuracies:
+    """The settings of both, one after the other."""
+    return {
+        part: {steps: first[part][steps] + second[part][steps] for steps in first[part]} for part in first
+    }
 
 
 def best(found: dict[str, Accuracies], steps: int) -> tuple[str, int]:
@@ -164,7 +175,7 @@ def candidates(found: dict[str, dict[str, Accuracies]], steps: int) -> dict[str,
     taught = logits() if temperature == "inf" else soft_targets(temperature, lam)
     both, place = best(found["hard"], steps)
     rate, decay = map(float, both.split(", "))
-    smooth = SMOOTHINGS[place]
+    smooth = (*SMOOTHINGS, *MORE_SMOOTHINGS)[place]
     return {
         "soft targets, tuned": (taught, float(lr), 0.0, [temperature, lam, float(lr)]),
         "hard labels, tuned": (smoothed_labels(smooth), rate, decay, [smooth, decay, rate]),
