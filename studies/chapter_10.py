@@ -114,7 +114,7 @@ class World:
         many = [(smoothing, seed) for smoothing in smoothings for seed in seeds]
         objective = smoothed_labels(PerStudent(smoothing for smoothing, _ in many))
         return self.score(
-            self.train(labels, objective, [seed for _, seed in many], lr, decay), len(SMOOTHINGS)
+            self.train(labels, objective, [seed for _, seed in many], lr, decay), len(smoothings)
         )
 
     def exam(
