@@ -1,12 +1,12 @@
-"""Exercises of chapter 01: counting parameters and operations, serving users in time, and timing without cheating."""
+"""Exercises of chapter 01: parameters and operations, honest timing, serving users in time, a machine's free energy."""
 
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import product
 
 import torch
 from torch import Tensor, nn
 
-from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
+from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named, rand
 
 # --- 01.1 ----------------------------------------------------------------------------------------------------------
 
@@ -36,25 +36,27 @@ def check_conv_parameters(answer: Callable) -> str | None:
 # --- 01.2 ----------------------------------------------------------------------------------------------------------
 
 
-def mlp_macs(sizes: list[int]) -> int:
-    """Every dense layer multiplies each of its inputs once for each of its outputs."""
-    return sum(sizes[i] * sizes[i + 1] for i in range(len(sizes) - 1))
+def conv_macs(in_channels: int, out_channels: int, kernel: int, height: int, width: int) -> int:
+    """Every weight works once at every position of the output; biases are added, not multiplied."""
+    return in_channels * out_channels * kernel**2 * height * width
 
 
-def check_mlp_macs(answer: Callable) -> str | None:
+def check_conv_macs(answer: Callable) -> str | None:
     mistakes = {
-        "These are the parameters. A bias is added, not multiplied: leave it out.": 1482,
-        "One MAC is a multiplication and an addition together. You counted both, which are FLOPs.": 2880,
-        "The last layer, 16 → 10, is missing.": 1280,
-        "The first layer, 64 → 16, is missing.": 416,
-        "Multiply only neighbouring sizes, then add the layers up.": 64 * 16 * 16 * 10,
-        "A dense layer connects every input with every output: multiply the sizes, do not add them.": 138,
+        "These are the weights. Each works at every position of the output: multiply by their number.": 18_432,
+        "A bias is added, not multiplied: leave it out.": (18_432 + 64) * 48,
+        "One MAC is a multiplication and an addition together. You counted both, which are FLOPs.": 2
+        * 884_736,
+        "A square kernel has k² weights, not k.": 884_736 // 3,
+        "The output has height × width positions: multiply the two, do not add them.": 18_432 * 14,
+        "Every output channel has a kernel of its own for every input channel.": 64 * 9 * 48,
     }
-    got = answer([64, 16, 16, 10])
-    if (problem := difference(got, 1440.0)) is not None:
-        return named(got, mistakes, f"For the sizes 64, 16, 16, 10: {problem}.")
-    if (problem := difference(answer([7, 5]), 35.0)) is not None:
-        return f"Right for 64, 16, 16, 10, but for a single layer 7 → 5: {problem}."
+    got = answer(32, 64, 3, 6, 8)
+    if (problem := difference(got, 884_736.0, tolerance=1e-9)) is not None:
+        text = f"For 32 → 64 channels, 3×3 kernels and 6×8 positions: {problem}."
+        return named(got, mistakes, text, tolerance=1e-9)
+    if (problem := difference(answer(1, 5, 1, 2, 2), 20.0)) is not None:
+        return f"Right for 3×3 kernels, but for 1 → 5 channels, 1×1, on 2×2 positions: {problem}."
     return None
 
 
@@ -99,7 +101,7 @@ def check_latency(answer: Callable) -> str | None:
         return "One call is not a measurement: repeat it."
     if model.trained:
         return (
-            "The model runs in train mode, with dropout on and batch norm learning: call model.eval() before."
+            "The model runs in train mode, with dropout on and batch norm learning: call model.eval() first."
         )
     if model.recorded:
         return "PyTorch still records a graph for gradients: measure inside torch.inference_mode()."
@@ -162,6 +164,50 @@ def check_best_throughput(answer: Callable) -> str | None:
     )
 
 
+# --- 01.5 ----------------------------------------------------------------------------------------------------------
+
+# A machine of 6 visible and 3 hidden units, and images for it.
+WEIGHTS, VISIBLE, HIDDEN = rand(3, 6, seed=1), rand(6, seed=2), rand(3, seed=3)
+IMAGES = (rand(5, 6, seed=4) > 0).double()
+
+
+def free_energy(images: Tensor, weights: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
+    """Each hidden unit is off, with energy 0, or on, and softplus(a) = log(e⁰ + eᵃ) sums over both."""
+    return -images @ visible - torch.nn.functional.softplus(images @ weights.T + hidden).sum(dim=1)
+
+
+def check_free_energy(answer: Callable) -> str | None:
+    states = torch.tensor(
+        list(product([0.0, 1.0], repeat=3)), dtype=torch.float64
+    )  # all 8 of the hidden units
+    energies = (
+        -(IMAGES @ VISIBLE)[:, None] - states @ HIDDEN - (IMAGES @ WEIGHTS.T) @ states.T
+    )  # (images, states)
+    expected = -torch.logsumexp(-energies, dim=1)
+    arguments = IMAGES @ WEIGHTS.T + HIDDEN  # (images, hidden)
+    softplus = torch.nn.functional.softplus(arguments).sum(dim=1)
+    mistakes = {
+        "The sign is turned: likely images have a low free energy.": -expected,
+        "The visible biases are missing: −b·v.": -softplus,
+        "The hidden biases are missing inside the sum.": free_energy(IMAGES, WEIGHTS, VISIBLE, 0 * HIDDEN),
+        "This is the energy with every hidden unit on. Sum over on and off: log(1 + eᵃ).": -IMAGES @ VISIBLE
+        - arguments.sum(dim=1),
+        "This is the energy at the best hidden state. Sum over all states: log(1 + eᵃ), not max(0, a).": -IMAGES
+        @ VISIBLE
+        - arguments.relu().sum(dim=1),
+        "There is a sigmoid where the logarithm log(1 + eᵃ) belongs.": -IMAGES @ VISIBLE
+        - arguments.sigmoid().sum(dim=1),
+        "Give one number for each image: sum over the hidden units, not over the images.": expected.sum(),
+    }
+    got = answer(IMAGES, WEIGHTS, VISIBLE, HIDDEN)
+    problem = difference(got, expected)
+    return (
+        None
+        if problem is None
+        else named(got, mistakes, f"Not −log of the sum over hidden states: {problem}.")
+    )
+
+
 def given_latency(model, x, clock, repeats=20):
     start = clock()
     for _ in range(repeats):
@@ -174,7 +220,7 @@ EXERCISES = (
         id="01.1",
         title="Parameters of a convolution",
         check=check_conv_parameters,
-        hint="How many kernels are there, one for each pair of channels? How many weights has one? Then the biases.",
+        hint="How many kernels are there, one for each pair of channels? How many weights per kernel? Then the biases.",
         solution=conv_parameters,
         wrong_answers=(
             WrongAnswer(lambda i, o, k: i * o * k**2, "biases are missing"),
@@ -188,19 +234,19 @@ EXERCISES = (
     ),
     Exercise(
         id="01.2",
-        title="MACs of a fully connected network",
-        check=check_mlp_macs,
-        hint="A layer from a to b units needs a·b MACs. Add the products of neighbouring sizes.",
-        solution=mlp_macs,
+        title="MACs of a convolution",
+        check=check_conv_macs,
+        hint="Count the weights as in 01.1, without the biases. At how many positions does each of them work?",
+        solution=conv_macs,
         wrong_answers=(
-            WrongAnswer(lambda s: sum(a * b + b for a, b in pairwise(s)), "parameters"),
-            WrongAnswer(lambda s: 2 * mlp_macs(s), "FLOPs"),
-            WrongAnswer(lambda s: mlp_macs(s[:-1]), "last layer"),
-            WrongAnswer(lambda s: mlp_macs(s[1:]), "first layer"),
-            WrongAnswer(lambda s: int(torch.tensor(s).prod()), "neighbouring"),
-            WrongAnswer(lambda s: sum(a + b for a, b in pairwise(s)), "do not add"),
-            WrongAnswer(lambda s: 1440, "single layer"),
-            WrongAnswer(lambda s: sum(s), "64, 16, 16, 10"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k**2, "at every position"),
+            WrongAnswer(lambda i, o, k, h, w: (i * o * k**2 + o) * h * w, "leave it out"),
+            WrongAnswer(lambda i, o, k, h, w: 2 * conv_macs(i, o, k, h, w), "FLOPs"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k * h * w, "k² weights"),
+            WrongAnswer(lambda i, o, k, h, w: i * o * k**2 * (h + w), "multiply the two"),
+            WrongAnswer(lambda i, o, k, h, w: o * k**2 * h * w, "of its own"),
+            WrongAnswer(lambda i, o, k, h, w: 884_736, "1 → 5 channels"),
+            WrongAnswer(lambda i, o, k, h, w: i, "32 → 64"),
         ),
     ),
     Exercise(
@@ -243,6 +289,24 @@ EXERCISES = (
                 lambda curve, patience: max(b / s for b, s in curve if s < patience), "exactly as long"
             ),
             WrongAnswer(lambda curve, patience: 7.0, "patience of 0.02 s"),
+        ),
+    ),
+    Exercise(
+        id="01.5",
+        title="Free energy of a Boltzmann machine",
+        check=check_free_energy,
+        hint="The hidden units do not see each other, so the sum over all their states is a product, one factor 1 + eᵃ "
+        "for each. Its logarithm is a sum of torch.nn.functional.softplus(a), with a = c + W v.",
+        solution=free_energy,
+        wrong_answers=(
+            WrongAnswer(lambda v, w, b, c: -free_energy(v, w, b, c), "sign"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, 0 * b, c), "visible biases"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, 0 * c), "hidden biases"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).sum(1), "every hidden unit on"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).relu().sum(1), "best hidden state"),
+            WrongAnswer(lambda v, w, b, c: -v @ b - (v @ w.T + c).sigmoid().sum(1), "sigmoid"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, c).sum(), "each image"),
+            WrongAnswer(lambda v, w, b, c: free_energy(v, w, b, c) + 1, "hidden states"),
         ),
     ),
 )

@@ -149,7 +149,7 @@ def check_log_scale(answer: Callable) -> str | None:
     if problem is None:
         return None
     mistakes = {
-        "This is the even scale: half of all trials lie above the middle of low and high. Even steps of u shall "
+        "This is the even scale: half of all trials lie above the middle of low and high. Even steps of u must "
         "multiply T by the same factor.": 0.5 + u * 31.5,
         "These are the logarithms: take them back with exp.": torch.tensor(expected).log(),
         "These are powers of high, and low is forgotten.": 32.0**u,

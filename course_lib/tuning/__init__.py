@@ -4,8 +4,27 @@ from importlib import import_module
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.tuning.grid import LAMS, TEMPERATURES, Exam, Grid, GridRecord, examine, train_grid
-from course_lib.tuning.settings import DEFAULT, HARD, METHODS, Method, Setting, Task, objective, prepare
+from course_lib.tuning.grid import (
+    LAMS,
+    TEMPERATURES,
+    Exam,
+    Grid,
+    GridRecord,
+    examine,
+    train_grid,
+    train_grids,
+)
+from course_lib.tuning.settings import (
+    DEFAULT,
+    HARD,
+    METHODS,
+    Method,
+    Setting,
+    Task,
+    objective,
+    prepare,
+    train_teacher,
+)
 
 # These need Optuna, which the library alone does without.
 _IN_SEARCH = (
@@ -40,6 +59,8 @@ __all__ = [
     "setting_of",
     "students_trained",
     "train_grid",
+    "train_grids",
+    "train_teacher",
     "trials_done",
 ]
 

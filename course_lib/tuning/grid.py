@@ -1,7 +1,7 @@
 """Temperature × λ on a grid, all at once; chosen on validation images, examined once on test images."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +14,8 @@ from course_lib.files import write_atomically
 from course_lib.progress import Progress
 from course_lib.tuning.settings import DEFAULT, HARD, Setting, Task
 
-TEMPERATURES = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0, 16.0, 32.0, 64.0)
+# Up to where a row looks like the regression on the logits, which soft targets become as T grows.
+TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
 LAMS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -88,6 +89,20 @@ def train_grid(
     seeds: Sequence[int],
     progress: bool | Progress = True,
 ) -> Grid:
+    """The grid after all steps of the task's recipe; arguments and errors as for ``train_grids``."""
+    grids = train_grids(task, temperatures=temperatures, lams=lams, seeds=seeds, progress=progress)
+    return grids[task.recipe.steps]
+
+
+def train_grids(
+    task: Task,
+    *,
+    temperatures: Sequence[float] = TEMPERATURES,
+    lams: Sequence[float] = LAMS,
+    seeds: Sequence[int],
+    keep: Iterable[int] = (),
+    progress: bool | Progress = True,
+) -> dict[int, Grid]:
     """Train every cell with every seed, all students in one stack, and look at the validation images.
 
     Without soft targets (λ = 0) the temperature counts for nothing: those students are trained once, are the hard
@@ -97,7 +112,11 @@ def train_grid(
         task: data, teacher, number of labels and budget.
         temperatures, lams: the axes, ascending; λ in [0, 1].
         seeds: at least two; 10 × 9 cells with 10 seeds are 810 students.
+        keep: smaller budgets, in steps, of which grids are wanted as well; one training gives all.
         progress: as in ``fit_many``.
+
+    Returns:
+        A grid by number of steps, ascending.
 
     Raises:
         CourseError: an axis is empty or does not ascend, a value is outside its range, fewer than two seeds.
@@ -108,13 +127,24 @@ def train_grid(
     if len(set(seeds)) < max(2, len(seeds)):
         raise CourseError(f"seeds must be at least two and all different, got {list(seeds)}")
     taught = [lam for lam in lams if lam > 0]
-    settings = [Setting("soft targets", t, lam) for t in temperatures for lam in taught]
-    runs = task.train([Setting("soft targets", temperatures[0], 0.0), *settings], seeds, progress=progress)
-    hard, *rest = task.validation(runs).reshape(-1, len(seeds))
-    cells = np.array(rest).reshape(len(temperatures), len(taught), len(seeds))
-    if len(taught) < len(lams):  # an ascending axis has its zero in front
+    settings = [Setting("soft targets", temperatures[0], 0.0)]
+    settings += [Setting("soft targets", t, lam) for t in temperatures for lam in taught]
+    runs = task.train(settings, seeds, keep=keep, progress=progress)
+    axes = tuple(map(float, temperatures)), tuple(map(float, lams)), tuple(seeds)
+    return {
+        steps: _grid(axes, accuracies.reshape(-1, len(seeds)))
+        for steps, accuracies in runs.over(task.validation).items()
+    }
+
+
+def _grid(axes: tuple, rows: np.ndarray) -> Grid:
+    """From accuracies of the hard labels and then of every cell with λ > 0, (1 + cells, seeds)."""
+    temperatures, lams, seeds = axes
+    hard, *rest = rows
+    cells = np.array(rest).reshape(len(temperatures), -1, len(seeds))
+    if lams[0] == 0:  # an ascending axis has its zero in front
         cells = np.concatenate([np.broadcast_to(hard, (len(temperatures), 1, len(seeds))), cells], axis=1)
-    return Grid(tuple(map(float, temperatures)), tuple(map(float, lams)), tuple(seeds), cells, hard)
+    return Grid(*axes, cells, hard)
 
 
 def examine(task: Task, best: Setting, seeds: Sequence[int], *, progress: bool | Progress = True) -> Exam:

@@ -1,10 +1,11 @@
 """What is tuned: methods with their temperature and λ, and the students that show how good a setting is."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from torch import nn
 
 from course_lib.data import Dataset, Examples, load
 from course_lib.errors import CourseError, check_positive
@@ -137,11 +138,21 @@ class Task:
     recipe: Recipe
 
     def train(
-        self, settings: Sequence[Setting], seeds: Sequence[int], *, progress: bool | Progress = True
+        self,
+        settings: Sequence[Setting],
+        seeds: Sequence[int],
+        *,
+        keep: Iterable[int] = (),
+        progress: bool | Progress = True,
     ) -> Runs:
         """Train every setting with every seed, all students at once, in the order of settings, then seeds.
 
         A seed chooses the labelled images, the first weights and the batches, so settings are compared in pairs.
+
+        Args:
+            settings: of one method.
+            seeds: the same for every setting.
+            keep, progress: as in ``fit_many``.
 
         Raises:
             CourseError: no seeds, or settings of several methods.
@@ -156,6 +167,7 @@ class Task:
             seeds=[seed for _, seed in students],
             teacher=self.teacher,
             progress=progress,
+            keep=keep,
         )
 
     def validate(self, setting: Setting, seeds: Sequence[int]) -> np.ndarray:
@@ -184,12 +196,17 @@ def prepare(data: str, labels: int, *, recipe: Recipe, seed: int = 0) -> Task:
         CourseError: no such data set, or it is not there.
     """
     dataset = load(data, seed=seed)
-    build = partial(cnn_teacher, dataset.image_shape, dataset.num_classes)
-    teacher = fit(build, hard_labels(), dataset.train, TEACHER_RECIPE, seed=seed).model
+    teacher = train_teacher(dataset, seed=seed)
     answers = teacher_logits(teacher, dataset.train)
     matrix = class_soft_matrix(answers, dataset.train.labels, MATRIX_TEMPERATURE, dataset.num_classes)
     cache = cache_teacher(teacher, dataset.train, soft_matrix=matrix)
     return Task(dataset, cache, labels, recipe)
+
+
+def train_teacher(dataset: Dataset, *, seed: int = 0) -> nn.Module:
+    """The convolutional teacher of ``prepare``: the same data set and seed, the same network."""
+    build = partial(cnn_teacher, dataset.image_shape, dataset.num_classes)
+    return fit(build, hard_labels(), dataset.train, TEACHER_RECIPE, seed=seed).model
 
 
 def _percent(runs: Runs, part: Examples) -> np.ndarray:

@@ -1,16 +1,29 @@
 """The grid: each cell is what a student trained alone achieves, and the file of results keeps all of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.measure import accuracy
 from course_lib.models import small_mlp
-from course_lib.training import fit, hard_labels, soft_targets, teacher_logits
-from course_lib.tuning import Exam, Grid, GridRecord, Setting, examine, train_grid
+from course_lib.training import Recipe, fit, hard_labels, soft_targets, teacher_logits
+from course_lib.tuning import (
+    Exam,
+    Grid,
+    GridRecord,
+    Setting,
+    examine,
+    prepare,
+    train_grid,
+    train_grids,
+    train_teacher,
+)
 
 RESULTS = Path(__file__).resolve().parents[2] / "data" / "results"
 AXES = {"temperatures": [1.0, 8.0], "lams": [0.0, 0.5, 1.0], "seeds": [3, 5]}
@@ -140,3 +153,20 @@ def test_committed_results_say_what_they_are_and_agree_with_themselves(labels):
         grid.validation[:, 0], np.broadcast_to(grid.hard, (len(grid.temperatures), len(grid.seeds)))
     )
     assert not set(record.exam.seeds) & set(grid.seeds)
+
+
+def test_grids_of_smaller_budgets_are_those_of_shorter_trainings(task):
+    grids = train_grids(task, **AXES, keep=[5, 20])
+    assert list(grids) == [5, 20]
+    short = train_grid(replace(task, recipe=replace(task.recipe, steps=5)), **AXES)
+    np.testing.assert_array_equal(grids[5].validation, short.validation)
+    assert (grids[5].validation != grids[20].validation).any()
+
+
+def test_the_teacher_of_a_task_can_be_trained_again():
+    first, second = (
+        prepare("digits", 50, recipe=Recipe(steps=1), seed=3),
+        train_teacher(load("digits", seed=3), seed=3),
+    )
+    train = first.dataset.train
+    torch.testing.assert_close(first.teacher.lookup(train), teacher_logits(second, train))
