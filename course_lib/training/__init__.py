@@ -2,7 +2,7 @@
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
-from course_lib.training.controls import answers_from, permuted_dark_knowledge
+from course_lib.training.controls import answers_from, exchanged_gradients, permuted_dark_knowledge
 from course_lib.training.live import LiveTeacher
 from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
@@ -59,6 +59,7 @@ __all__ = [
     "answers_from",
     "cache_teacher",
     "confidence_weighted",
+    "exchanged_gradients",
     "fit",
     "fit_many",
     "gradient",
