@@ -89,18 +89,17 @@ def test_gradients_go_to_another_example_of_the_class_that_the_teacher_names(tra
     made = exchanged_gradients(cache, seed=0)
     assert torch.equal(made.logits, cache.logits)
     rows, kept = cache.gradients.flatten(1), made.gradients.flatten(1)
-    source = torch.cdist(kept, rows).argmin(dim=1)
-    assert torch.equal(rows[source], kept)
+    same = (kept[:, None] == rows).all(dim=2)  # (60, 60): whose gradients are they now?
     named = cache.logits.argmax(dim=1)
-    assert torch.equal(named[source], named)
+    assert (same & (named[:, None] == named)).any(dim=1).all()
     alone = named.bincount(minlength=10)[named] == 1
-    assert torch.equal(source == torch.arange(60), alone)
-    assert torch.equal(source.sort().values, torch.arange(60))
+    assert torch.equal((same.diagonal() & (same.sum(dim=1) == 1)), alone)
+    assert torch.equal(kept.sort(dim=0).values, rows.sort(dim=0).values)
     assert not torch.equal(made.gradients, exchanged_gradients(cache, seed=1).gradients)
 
 
 def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):
-    with pytest.raises(CourseError, match="by one soft matrix .C, m., got none"):
+    with pytest.raises(CourseError, match="gradients by one soft matrix"):
         exchanged_gradients(cache, seed=0)
     each = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10).expand(60, 10, 10))
     with pytest.raises(CourseError, match="got those of a soft matrix for each example"):
