@@ -97,7 +97,25 @@ def split(seed: int) -> dict[str, Any]:
                 for part in parts
             },
         }
+        at_budgets[budget]["together"] = together(
+            matrices, at_budgets[budget]["validation"], mistakes["test"]
+        )
     return {"accuracies": accuracies, "budgets": at_budgets}
+
+
+def together(
+    matrices: dict[str, list[Tensor]], validation: dict[str, list[float]], mistakes: Tensor
+) -> dict[str, float]:
+    """Mean ranks of the teacher's matrix and a rival's, each at its temperature of the highest validation value."""
+    chosen = {
+        name: several[validation[name].index(max(validation[name]))] for name, several in matrices.items()
+    }
+    ranks = {name: matrix.flatten().argsort().argsort().view(10, 10) for name, matrix in chosen.items()}
+    return {
+        name: round(pair_correlation((ranks["teacher"] + own).double(), mistakes), 4)
+        for name, own in ranks.items()
+        if name != "teacher"
+    }
 
 
 def ceilings(logits: Tensor, labels: Tensor) -> dict[str, float]:
