@@ -15,7 +15,7 @@ from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import Recipe, fit, fit_many, hard_labels, teacher_logits
 from studies.study import Study
 
-SPLITS, LABELS, STUDENTS, BUDGETS = range(12), 200, 20, (100, 500, 2000)
+SPLITS, LABELS, STUDENTS, BUDGETS = range(8), 200, 20, (100, 500, 2000)
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 STUDY = Study(
     "chapter_03",

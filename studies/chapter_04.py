@@ -1,10 +1,5 @@
-"""A teacher's gradients over budgets, numbers of labels and worlds; all sides tuned equally, S ablated, controls.
+"""A teacher's gradients over budgets, numbers of labels and worlds; all sides tuned equally, S ablated, controls."""
 
-``python -m studies.chapter_04`` measures what is missing and writes the result. ``python -m studies.chapter_04 0/3``
-measures every third cell, from the first, and writes nothing: so several processes share the work.
-"""
-
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -38,8 +33,8 @@ from course_lib.training import (
 )
 from studies.study import Study
 
-BUDGETS, LONG = (100, 500, 2000), 8000
-SEARCH, FINAL = range(1000, 1004), range(20)
+WORLDS, BUDGETS, LONG = (0, 1, 2), (100, 500, 2000), 8000
+SEARCH, SEARCH_STEPS, FINAL = range(1000, 1004), 1000, range(10)
 MATRIX_TEMPERATURE, LAM, LR = 4.0, 0.9, 5e-3
 COPIES = {50: 48, 200: 16, 1200: 8}  # noisy copies of each image, by number of labelled images
 WIDENED = 2  # so often a grid goes on where its best value is its last one
@@ -50,9 +45,10 @@ STUDY = Study(
     "chapter_04",
     "Students taught a teacher's gradients, by several soft matrices, and their rivals, on the digits",
     {
+        "worlds": WORLDS,
         "budgets": BUDGETS,
         "long": LONG,
-        "search_seeds": list(SEARCH),
+        "search": {"world": WORLDS[0], "seeds": list(SEARCH), "steps": SEARCH_STEPS},
         "seeds": list(FINAL),
         "recipe": f"Adam, learning rate {LR}, batches of 32",
         "matrix_temperature": MATRIX_TEMPERATURE,
@@ -229,41 +225,38 @@ METHODS = {
     "matching, gradients exchanged": _matched("S", exchanged=True),
 }
 MAIN = ("hard labels", "soft targets", "logits", "matching")
-ABLATED = ("matching, identity", "matching, S, rows permuted", "matching, gradients exchanged")
-# In the order of what they decide: who stops early has the most important ones.
+FEW = (
+    "matching, identity",
+    "matching, S, rows permuted",
+    "matching, gradients exchanged",
+    "noise, teacher asked",
+)
 CELLS = [
-    *(
-        (0, 50, method)
-        for method in (*MAIN, *ABLATED, "noise, teacher asked", "matching, p − onehot", "literal")
-    ),
-    *((0, 1200, method) for method in (*MAIN, "matching, identity", "noise, teacher asked", "literal")),
-    *((world, 50, method) for world in (1, 2) for method in (*MAIN, *ABLATED, "noise, teacher asked")),
-    *((0, 200, method) for method in (*MAIN, "noise, teacher asked")),
-    *((world, 1200, method) for world in (1, 2) for method in MAIN),
-    *((0, 50, name) for name in ("noise, old answers", "matching, softmax Jacobian", "literal, all layers")),
+    *((50, method) for method in (*MAIN, *FEW)),
+    *((1200, method) for method in (*MAIN, "matching, identity")),
+    *((50, method) for method in ("literal", "matching, p − onehot", "noise, old answers")),
+    *((200, method) for method in MAIN),
+    *((50, method) for method in ("literal, all layers", "matching, softmax Jacobian")),
 ]
-LONG_CELLS = [(0, n, method) for n in (50, 1200) for method in MAIN]
+LONG_CELLS = [(n, method) for n in (50, 1200) for method in MAIN]
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=len(WORLDS))
 def world_of(seed: int) -> World:
     return World(seed)
 
 
-def searched(world: World, n: int, method: Method) -> tuple[list[float], dict[int, list[list[float]]]]:
-    """The grid, widened while its last value is the best at a budget, and validation accuracy (values, seeds)."""
-    grid, new = list(method.grid), list(method.grid)
-    found: dict[int, list[list[float]]] = {budget: [] for budget in BUDGETS}
+def searched(world: World, n: int, method: Method) -> tuple[list[float], list[list[float]]]:
+    """The grid, widened while its last value is the best, and validation accuracy (values, seeds)."""
+    grid, new, found = list(method.grid), list(method.grid), []
     for _ in range(WIDENED + 1):
-        for runs in method.train(world, n, new, SEARCH, BUDGETS[-1]):
-            for budget, scores in runs.over(lambda each: _accuracy(each, world.digits.validation)).items():
-                found[budget].append(scores)
-        if all(best(grid, table) < grid[-1] for table in found.values()):
+        for runs in method.train(world, n, new, SEARCH, SEARCH_STEPS):
+            found.append(_accuracy(runs, world.digits.validation))
+        if best(grid, found) < grid[-1]:
             break
         new = [grid[-1] ** 2 / grid[-2]]
         grid += new
-    tried = len(found[BUDGETS[0]])
-    return grid[:tried], found
+    return grid[: len(found)], found
 
 
 def best(grid: Sequence[float], table: Sequence[Sequence[float]]) -> float:
@@ -272,24 +265,22 @@ def best(grid: Sequence[float], table: Sequence[Sequence[float]]) -> float:
     return grid[means.index(max(means))]
 
 
-def cell(seed: int, n: int, name: str) -> dict[str, Any]:
-    """Tune a method at every budget on validation images, then train anew and read the test images."""
-    world, method = world_of(seed), METHODS[name]
-    grid, validation = searched(world, n, method)
-    chosen = {budget: best(grid, table) for budget, table in validation.items()}
-    runs: dict[int, dict[str, list[float]]] = {}
-    for value in sorted(set(chosen.values())):
-        budgets = [budget for budget, own in chosen.items() if own == value]
-        (trained,) = method.train(world, n, [value], FINAL, max(budgets))
-        runs |= {budget: _numbers(world, n, trained.at(budget)) for budget in budgets}
-    return {"grid": grid, "validation": validation, "chosen": chosen, "runs": runs}
+def cell(n: int, name: str) -> dict[str, Any]:
+    """Tune a method on validation images of the first world, then train anew in all and read the test images."""
+    method = METHODS[name]
+    grid, validation = searched(world_of(WORLDS[0]), n, method)
+    value, runs = best(grid, validation), {}
+    for seed in WORLDS:
+        (trained,) = method.train(world_of(seed), n, [value], FINAL, BUDGETS[-1])
+        runs[seed] = trained.over(lambda each, seed=seed: _numbers(world_of(seed), n, each))
+    return {"grid": grid, "validation": validation, "chosen": value, "runs": runs}
 
 
-def long_cell(seed: int, n: int, name: str) -> dict[str, list[float]]:
-    """The students trained on, with the value that was best at the largest budget."""
-    value = STUDY.kept(_key(seed, n, name), lambda: cell(seed, n, name))["chosen"][str(BUDGETS[-1])]
-    (trained,) = METHODS[name].train(world_of(seed), n, [value], FINAL, LONG)
-    return _numbers(world_of(seed), n, trained)
+def long_cell(n: int, name: str, value: float) -> dict[str, list[float]]:
+    """Students of the first world, trained on with the chosen value."""
+    world = world_of(WORLDS[0])
+    (trained,) = METHODS[name].train(world, n, [value], FINAL, LONG)
+    return _numbers(world, n, trained)
 
 
 def _accuracy(runs: Runs, part: Examples) -> list[float]:
@@ -309,38 +300,34 @@ def _percent(shares: Tensor) -> list[float]:
     return [round(100 * share, 2) for share in shares.tolist()]
 
 
-def _key(seed: int, n: int, name: str) -> str:
-    return f"{seed}/{n}/{name}"
+def baselines(n: int) -> dict[int, dict[str, list[float]]]:
+    """Classical methods on the same labelled images, in every world."""
+    found = {}
+    for seed in WORLDS:
+        world = world_of(seed)
+        sets = world.sets(n, FINAL)
+        found[seed] = {
+            kind: _percent(measure.trivial_baseline(sets, world.digits.test, kind))
+            for kind in measure.BASELINES
+        }
+    return found
 
 
-def baselines(seed: int, n: int) -> dict[str, list[float]]:
-    """Classical methods on the same labelled images."""
-    world = world_of(seed)
-    sets = world.sets(n, FINAL)
-    return {
-        kind: _percent(measure.trivial_baseline(sets, world.digits.test, kind)) for kind in measure.BASELINES
-    }
-
-
-def run(part: int = 0, parts: int = 1) -> dict[str, dict[str, Any]]:
-    """All cells, or every ``parts``-th one."""
+def run() -> dict[str, dict[str, Any]]:
+    """Everything, in the order of what it decides."""
     cells = {
-        _key(*each): STUDY.kept(_key(*each), lambda each=each: cell(*each)) for each in CELLS[part::parts]
+        f"{n}/{name}": STUDY.kept(f"{n}/{name}", lambda n=n, name=name: cell(n, name)) for n, name in CELLS
     }
     longer = {}
-    for each in LONG_CELLS[part::parts]:
-        longer[_key(*each)] = STUDY.kept(f"long/{_key(*each)}", lambda each=each: long_cell(*each))
-    places = list(dict.fromkeys((seed, n) for seed, n, _ in CELLS))[part::parts]
-    classical = {
-        f"{seed}/{n}": STUDY.kept(f"baselines/{seed}/{n}", lambda seed=seed, n=n: baselines(seed, n))
-        for seed, n in places
-    }
+    for n, name in LONG_CELLS:
+        value = cells[f"{n}/{name}"]["chosen"]
+        longer[f"{n}/{name}"] = STUDY.kept(
+            f"long/{n}/{name}", lambda n=n, name=name, value=value: long_cell(n, name, value)
+        )
+    classical = {n: STUDY.kept(f"baselines/{n}", lambda n=n: baselines(n)) for n in COPIES}
     return {"cells": cells, "long": longer, "baselines": classical}
 
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    if len(sys.argv) > 1:
-        run(*map(int, sys.argv[1].split("/")))
-    else:
-        STUDY.write(**run())
+    STUDY.write(**run())
