@@ -239,9 +239,9 @@ FEW = (
     "noise, teacher asked",
 )
 CELLS = [
-    *((50, method) for method in (*MAIN, *FEW)),
+    *((50, method) for method in (*MAIN, *FEW, "literal", "matching, p − onehot")),
     *((1200, method) for method in MAIN),
-    *((50, method) for method in ("literal", "matching, p − onehot", "noise, old answers")),
+    (50, "noise, old answers"),
 ]
 LONG_CELLS = [(1200, method) for method in MAIN[:3]]
 
