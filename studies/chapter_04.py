@@ -243,7 +243,7 @@ CELLS = [
     *((1200, method) for method in MAIN),
     (50, "noise, old answers"),
 ]
-LONG_CELLS = [(1200, method) for method in MAIN[:3]]
+LONG_CELLS = [(n, method) for n in (1200, 50) for method in MAIN]
 
 
 @lru_cache(maxsize=len(WORLDS))
