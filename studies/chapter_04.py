@@ -11,7 +11,7 @@ from torch import Tensor
 
 from course_lib import measure
 from course_lib.data import Examples, load, noisy_copies
-from course_lib.matrices import class_soft_matrix
+from course_lib.matrices import class_soft_matrix, softmax_jacobian
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import (
     Objective,
@@ -90,6 +90,7 @@ class World:
             "S": lambda: between,
             "identity": lambda: torch.eye(10),
             "S, rows permuted": lambda: between.roll(1, dims=0),
+            "softmax Jacobian": lambda: softmax_jacobian(self.answers, temperature),
             "p − onehot": lambda: wrong[:, :, None],
         }[name]()
         return found * (10 / found.square().sum(dim=(-2, -1)).mean()).sqrt()
@@ -223,11 +224,13 @@ METHODS = {
     "soft targets": _decayed(lambda: soft_targets(TEMPERATURE, LAM)),
     "logits": _decayed(logits),
     "literal": _literal(["inputs"]),
+    "literal, all layers": _literal(["inputs", "relu1", "relu2"]),
     "noise, teacher asked": _noise(asked=True),
     "noise, old answers": _noise(asked=False),
     "matching": _matched("S"),
     "matching, identity": _matched("identity"),
     "matching, S, rows permuted": _matched("S, rows permuted"),
+    "matching, softmax Jacobian": _matched("softmax Jacobian"),
     "matching, p − onehot": _matched("p − onehot"),
     "matching, gradients exchanged": _matched("S", exchanged=True),
 }
@@ -241,7 +244,7 @@ FEW = (
 CELLS = [
     *((50, method) for method in (*MAIN, *FEW, "literal", "matching, p − onehot")),
     *((1200, method) for method in MAIN),
-    (50, "noise, old answers"),
+    *((50, name) for name in ("noise, old answers", "matching, softmax Jacobian", "literal, all layers")),
 ]
 LONG_CELLS = [(n, method) for n in (1200, 50) for method in MAIN]
 
