@@ -2,6 +2,7 @@
 
 from course_lib.data.catalog import NAMES, Record, Verified, available, fetch, load, verify
 from course_lib.data.examples import Dataset, Examples
+from course_lib.data.noise import noisy_copies
 from course_lib.data.results import measured
 from course_lib.data.views import Views
 
@@ -16,5 +17,6 @@ __all__ = [
     "fetch",
     "load",
     "measured",
+    "noisy_copies",
     "verify",
 ]

@@ -1,4 +1,4 @@
-"""Exercises of chapter 03: the matrix between classes, the softmax's Jacobian, channels laid side by side."""
+"""Exercises of chapter 03: the matrix between classes, the softmax's Jacobian, channels and layers side by side."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
 P, LABELS = rand(6, 3, seed=1).softmax(dim=1), torch.tensor([2, 0, 1, 0, 1, 0])
 V, T = rand(6, 3, seed=2), 2.5
 TEACHER_ROWS, STUDENT_ROWS = rand(2, 7, seed=3) + 1, 3 * rand(3, 7, seed=4) - 2
+X, Y = rand(7, 2, seed=5) + 1, rand(7, 3, seed=6) - 2
 CORRELATION = torch.tensor([[0.9, -0.6, 0.1], [0.2, 0.3, -0.8]], dtype=torch.float64)
 
 # --- 03.1 ----------------------------------------------------------------------------------------------------------
@@ -106,6 +107,41 @@ def check_correlations(answer: Callable) -> str | None:
 # --- 03.4 ----------------------------------------------------------------------------------------------------------
 
 
+def linear_cka(x: Tensor, y: Tensor) -> Tensor:
+    """‖XᵀY‖² ÷ (‖XᵀX‖ ‖YᵀY‖) of centred columns."""
+    x, y = x - x.mean(dim=0), y - y.mean(dim=0)
+    return (x.T @ y).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
+
+
+def check_cka(answer: Callable) -> str | None:
+    centring = torch.eye(7, dtype=torch.float64) - 1 / 7
+    grams = [centring @ rows @ rows.T @ centring for rows in (X, Y)]  # as the paper has it, from kernels
+
+    def aligned(first: Tensor, second: Tensor) -> Tensor:
+        return (first * second).sum() / (first.norm() * second.norm())
+
+    expected = aligned(*grams)
+    got = answer(X, Y)
+    problem = difference(got, expected)
+    if problem is None:
+        return None
+    mistakes = {
+        "Subtract the mean of every column first.": aligned(X @ X.T, Y @ Y.T),
+        "You subtracted the mean of every example; it is the columns whose mean must be zero.": aligned(
+            *(centred(rows) @ centred(rows).T for rows in (X, Y))
+        ),
+        "The numerator is the *square* of the norm of XᵀY.": (grams[0] * grams[1]).sum().sqrt()
+        / (grams[0].norm() * grams[1].norm()),
+        "This is the numerator: divide by the norms of XᵀX and YᵀY.": (grams[0] * grams[1]).sum(),
+        "The norms below the line are not squared.": (grams[0] * grams[1]).sum()
+        / (grams[0].norm() * grams[1].norm()) ** 2,
+    }
+    return named(got, mistakes, f"Not the CKA: {problem}.")
+
+
+# --- 03.5 ----------------------------------------------------------------------------------------------------------
+
+
 def shares_of(correlation: Tensor, T: float) -> Tensor:
     """A softmax over the student's channels: positive, and every row sums to one."""
     return (T * correlation).softmax(dim=1)
@@ -142,6 +178,16 @@ def unit(rows: Tensor) -> Tensor:
 
 def centred(rows: Tensor) -> Tensor:
     return rows - rows.mean(dim=1, keepdim=True)
+
+
+def cross(x: Tensor, y: Tensor) -> Tensor:
+    """XᵀY of centred columns."""
+    return (x - x.mean(dim=0)).T @ (y - y.mean(dim=0))
+
+
+def cka_of(x: Tensor, y: Tensor) -> Tensor:
+    """Without centring."""
+    return (x.T @ y).square().sum() / ((x.T @ x).norm() * (y.T @ y).norm())
 
 
 def given_shares_of(correlation, T):
@@ -200,7 +246,26 @@ EXERCISES = (
     ),
     Exercise(
         "03.4",
-        "Find the bug: a softmax that is none",
+        "Linear CKA of two layers",
+        check_cka,
+        "x - x.mean(dim=0) centres the columns. The three norms are Frobenius norms; only the one on top is squared.",
+        linear_cka,
+        (
+            WrongAnswer(lambda x, y: cka_of(x, y), "Subtract the mean of every column"),
+            WrongAnswer(lambda x, y: cka_of(centred(x), centred(y)), "every example"),
+            WrongAnswer(
+                lambda x, y: linear_cka(x, y).sqrt() / (cross(x, x).norm() * cross(y, y).norm()).sqrt(),
+                "is the *square*",
+            ),
+            WrongAnswer(lambda x, y: cross(x, y).square().sum(), "This is the numerator"),
+            WrongAnswer(
+                lambda x, y: linear_cka(x, y) / (cross(x, x).norm() * cross(y, y).norm()), "are not squared"
+            ),
+        ),
+    ),
+    Exercise(
+        "03.5",
+        "Find the bug: a softmax that is not a softmax",
         check_shares,
         "A softmax exponentiates. Which dimension holds the channels among which a teacher's channel is shared?",
         shares_of,

@@ -1,4 +1,4 @@
-"""Exercises of chapter 04: JᵀS, Hutchinson's estimate, matched gradients, a term that teaches nothing."""
+"""Exercises of chapter 04: JᵀS, Hutchinson's estimate, matching, slopes from noise, a term that teaches nothing."""
 
 from collections.abc import Callable
 
@@ -9,6 +9,7 @@ from course_lib.exercises.engine import Exercise, WrongAnswer, difference, named
 
 WEIGHT, S, X = rand(3, 4, seed=1), rand(3, 2, seed=2), rand(5, 4, seed=3)
 STUDENT, TEACHER = rand(5, 2, 4, seed=4), rand(5, 2, 4, seed=5)
+HERE, PLUS, MINUS, SIGMA = rand(5, 3, seed=7), rand(5, 3, seed=8), rand(5, 3, seed=9), 0.3
 COLUMNS, SIGNS = rand(2, 4, seed=6), torch.tensor([1.0, -1.0], dtype=torch.float64)
 
 # --- 04.1 ----------------------------------------------------------------------------------------------------------
@@ -149,6 +150,43 @@ def check_matching(answer: Callable) -> str | None:
     return named(got, mistakes, f"Not 1/N Σ ‖G_s − G_t‖²: {problem}.")
 
 
+# --- 04.5 ----------------------------------------------------------------------------------------------------------
+
+
+def slopes_from_noise(here: Tensor, plus: Tensor, minus: Tensor, sigma: float) -> Tensor:
+    """What noise adds to the mean squared difference, over σ²."""
+
+    def size(difference: Tensor) -> Tensor:
+        return difference.square().sum(dim=1).mean()
+
+    return ((size(plus) + size(minus)) / 2 - size(here)) / sigma**2
+
+
+def check_noise(answer: Callable) -> str | None:
+    h, p, m = (sum((row**2).sum() for row in rows) / 5 for rows in (HERE, PLUS, MINUS))
+    middle = ((PLUS + MINUS) / 2 - HERE) ** 2
+    expected = ((p + m) / 2 - h) / SIGMA**2
+    got = answer(HERE, PLUS, MINUS, SIGMA)
+    problem = difference(got, expected)
+    if problem is None:
+        return None
+    mistakes = {
+        "The variance of the noise is σ²: divide by σ².": ((p + m) / 2 - h) / SIGMA,
+        "Subtract what the distance is without noise.": (p + m) / 2 / SIGMA**2,
+        "Average the distances at x + ε and x − ε, do not add them up.": (p + m - h) / SIGMA**2,
+        "You averaged over the classes: sum over classes, average over examples.": expected / 3,
+        "Average over the 5 examples, do not add them up.": 5 * expected,
+        "Square first, then average: the difference at x + ε and that at x − ε must not cancel.": middle.sum()
+        / 5
+        / SIGMA**2,
+    }
+    return named(got, mistakes, f"Not what noise adds, over σ²: {problem}.")
+
+
+def sized(rows: Tensor) -> Tensor:
+    return rows.square().sum(dim=1).mean()
+
+
 def given_flatness(weight, x, column):
     x = x.detach().requires_grad_()
     logits = torch.tanh(x @ weight.T)
@@ -210,6 +248,26 @@ EXERCISES = (
             WrongAnswer(lambda s, t: (s - t).square().sum(2).mean(), "averaged over the columns"),
             WrongAnswer(lambda s, t: s.square().flatten(1).sum(1).mean(), "literal reading"),
             WrongAnswer(lambda s, t: (s - t).flatten(1).norm(dim=1).mean(), "mean norm"),
+        ),
+    ),
+    Exercise(
+        "04.5",
+        "Slopes from noise",
+        check_noise,
+        "Three numbers: the mean squared length of the differences at x + ε, at x − ε and at x.",
+        slopes_from_noise,
+        (
+            WrongAnswer(lambda h, p, m, s: ((sized(p) + sized(m)) / 2 - sized(h)) / s, "divide by σ²"),
+            WrongAnswer(lambda h, p, m, s: (sized(p) + sized(m)) / 2 / s**2, "without noise"),
+            WrongAnswer(lambda h, p, m, s: (sized(p) + sized(m) - sized(h)) / s**2, "do not add them up"),
+            WrongAnswer(
+                lambda h, p, m, s: ((p.square() + m.square()) / 2 - h.square()).mean() / s**2,
+                "over the classes",
+            ),
+            WrongAnswer(
+                lambda h, p, m, s: ((p.square() + m.square()) / 2 - h.square()).sum() / s**2, "5 examples"
+            ),
+            WrongAnswer(lambda h, p, m, s: sized((p + m) / 2 - h) / s**2, "Square first"),
         ),
     ),
 )

@@ -29,8 +29,10 @@ def gradient_loss(
 ) -> Tensor:
     """The gradient term of eq. (1) as the article writes it, Σ_k 1/N Σ_i ‖J_k(x_i)ᵀ S‖_F² with J_k = ∂F/∂z_k.
 
-    It makes the student flat along the combinations of logits that are the columns of S. For S = I and the input it
-    is double backpropagation (Drucker and LeCun 1992).
+    It makes the student flat along the combinations of logits that are the columns of S; S counts through S Sᵀ alone.
+    For S = I and the input it is Jacobian regularisation (Hoffman, Roberts and Yaida 2019). For the one column
+    S = softmax(F) − onehot it has the value of double backpropagation (Drucker and Le Cun 1992), and is that loss only
+    where S stays part of the student's graph: with S detached, the weights learn something else.
 
     Args:
         student_logits: F, shape (N, C).

@@ -10,6 +10,7 @@ from course_lib.measure.calibration import (
 )
 from course_lib.measure.claims import ClaimError, claim
 from course_lib.measure.compare import Comparison, Interval, compare, holm, interval
+from course_lib.measure.confusions import confusion_shares, pair_correlation
 from course_lib.measure.cost import Cost, Load, Timing, cost, load_curve, macs
 from course_lib.measure.detection import Detections, find_peaks, match_places, pooled, score_detections
 from course_lib.measure.diagnosis import Diagnosis, diagnose
@@ -44,6 +45,7 @@ __all__ = [
     "compare",
     "confidence_gap",
     "confusion",
+    "confusion_shares",
     "cost",
     "diagnose",
     "evaluate",
@@ -54,6 +56,7 @@ __all__ = [
     "load_curve",
     "macs",
     "match_places",
+    "pair_correlation",
     "pooled",
     "reliability",
     "score_detections",

@@ -2,7 +2,12 @@
 
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
-from course_lib.training.controls import answers_from, evened_dark_knowledge, permuted_dark_knowledge
+from course_lib.training.controls import (
+    answers_from,
+    evened_dark_knowledge,
+    exchanged_gradients,
+    permuted_dark_knowledge,
+)
 from course_lib.training.live import LiveTeacher
 from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
@@ -60,6 +65,7 @@ __all__ = [
     "cache_teacher",
     "confidence_weighted",
     "evened_dark_knowledge",
+    "exchanged_gradients",
     "fit",
     "fit_many",
     "gradient",

@@ -95,3 +95,30 @@ def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
     """A cache with other logits, and without what belonged to the old ones."""
     key = content_hash(logits, cache.index)
     return replace(cache, key=key, logits=logits, soft_matrix=None, gradients=None, activations={})
+
+
+def exchanged_gradients(cache: TeacherCache, seed: int) -> TeacherCache:
+    """The same answers, with the gradients of another example: the control for what gradients know about an example.
+
+    Within each class that the teacher names, the examples pass their gradients on in a random circle. What is common to
+    the gradients of a class survives; what is an example's own does not. The only example of its class keeps its own.
+
+    Args:
+        cache: the teacher's answers, with gradients by one soft matrix for all examples.
+        seed: of the circles.
+
+    Raises:
+        CourseError: there are no gradients, or each example has a soft matrix of its own, to which they would not fit.
+    """
+    check_seed(seed)
+    if cache.gradients is None or cache.soft_matrix.ndim != 2:
+        came = "none" if cache.gradients is None else "those of a soft matrix for each example"
+        raise CourseError(f"cache must hold gradients by one soft matrix (C, m), got {came}")
+    generator = torch.Generator().manual_seed(int(seed))
+    named, place = cache.logits.argmax(dim=-1), torch.arange(len(cache.logits))
+    for label in named.unique():
+        circle = (named == label).nonzero().flatten()
+        circle = circle[torch.randperm(len(circle), generator=generator)]
+        place[circle] = circle.roll(1)
+    gradients = cache.gradients[place]
+    return replace(cache, key=content_hash(gradients, cache.logits, cache.index), gradients=gradients)

@@ -2,6 +2,8 @@
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import nn
 
 from course_lib.errors import CourseError
@@ -12,6 +14,7 @@ from course_lib.losses import (
     soft_gradients,
     teacher_gradient_norm,
 )
+from course_lib.matrices import cross_entropy_matrix
 from course_lib.models import Activations, cnn_teacher
 
 N, D, H, C, M = 6, 5, 4, 3, 2
@@ -141,6 +144,137 @@ def test_one_column_of_p_minus_onehot_is_the_gradient_of_the_cross_entropy():
         nn.functional.cross_entropy(logits, labels, reduction="sum"), x, retain_graph=True
     )
     assert torch.allclose(soft_gradients(logits, x, s)[:, 0], expected, rtol=1e-10)
+
+
+LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
+
+
+def squared_gradient_of_the_cross_entropy(net, beliefs=None):
+    """1/N Σ ‖J(x)ᵀ (p − onehot)‖² in closed form; ``beliefs`` are another network's p, which stay as they are."""
+    h = torch.tanh(X @ net.first.weight.T + net.first.bias)
+    logits = h @ net.last.weight.T + net.last.bias
+    p = logits.softmax(1) if beliefs is None else beliefs
+    column = (p - nn.functional.one_hot(LABELS, C))[:, :, None]
+    return (products(net, X, column)[0] ** 2).sum() / N
+
+
+def by_one_weight(loss, net, step=1e-6):
+    """Central difference of a loss by one weight of the first layer."""
+    with torch.no_grad():
+        values = []
+        for sign in (1, -1):
+            net.first.weight[0, 0] += sign * step
+            values.append(loss(net).item())
+            net.first.weight[0, 0] -= sign * step
+    return (values[0] - values[1]) / (2 * step)
+
+
+def test_double_backpropagation_has_the_same_value_and_only_with_s_in_the_graph_the_same_gradient():
+    found = {}
+    for kept in (True, False):
+        net = Net()
+        logits, x, _ = passed(net, X)
+        loss = gradient_loss(logits, x, cross_entropy_matrix(logits if kept else logits.detach(), LABELS))
+        loss.backward()
+        found[kept] = loss.item(), net.first.weight.grad[0, 0].item()
+    net = Net()
+    beliefs = net(X).softmax(1).detach()
+    value = squared_gradient_of_the_cross_entropy(net).item()
+    assert found[True][0] == pytest.approx(value, rel=1e-12)
+    assert found[False][0] == pytest.approx(value, rel=1e-12)
+    double = by_one_weight(squared_gradient_of_the_cross_entropy, net)
+    detached = by_one_weight(lambda each: squared_gradient_of_the_cross_entropy(each, beliefs), net)
+    assert found[True][1] == pytest.approx(double, rel=1e-6)
+    assert found[False][1] == pytest.approx(detached, rel=1e-6)
+    assert abs(double - detached) > 0.1 * abs(double)
+
+
+def test_the_identity_as_s_is_jacobian_regularisation():
+    """Hoffman, Roberts and Yaida 2019: the squared norm of the whole Jacobian."""
+    net = Net()
+    logits, x, _ = passed(net, X)
+    expected = sum(torch.autograd.functional.jacobian(net, row).square().sum() for row in X) / N
+    assert gradient_loss(logits, x, torch.eye(C, dtype=torch.float64)).item() == pytest.approx(
+        expected.item(), rel=1e-12
+    )
+
+
+@pytest.mark.parametrize("name", ["literal", "matching"])
+def test_s_counts_through_s_times_its_transpose_alone(name):
+    """Turning the columns, S Q with Q orthogonal, changes nothing: the loss is tr(JᵀSSᵀJ)."""
+    turn = torch.linalg.qr(rand(C, C, seed=7)).Q
+    square = rand(C, C, seed=8)
+
+    def loss(s):
+        logits, x, _ = passed(Net(), X)
+        if name == "literal":
+            return gradient_loss(logits, x, s).item()
+        other, seen, _ = passed(Net(seed=1), X)
+        return gradient_matching_loss(logits, x, soft_gradients(other, seen, s), s).item()
+
+    assert loss(square @ turn) == pytest.approx(loss(square), rel=1e-10)
+    assert loss(turn @ square) != pytest.approx(loss(square), rel=1e-2)
+
+
+# --- Noise on the inputs ---------------------------------------------------------------------------------------------
+
+
+def mean_distance_under_noise(student, teacher, sigma):
+    """Mean of ‖F(x + ε) − G(x + ε)‖² over ε = ±σ√d along each axis: covariance σ²I, and no third moments."""
+    steps = sigma * D**0.5 * torch.cat([torch.eye(D), -torch.eye(D)]).double()  # (2d, d)
+    x = (X[:, None] + steps).flatten(0, 1)
+    with torch.no_grad():
+        return (student(x) - teacher(x)).square().sum(1).view(N, -1).mean(1)  # (N,)
+
+
+def distances(student, teacher):
+    """Squared distance of the logits and of the Jacobians for every example, (N,) each."""
+    with torch.no_grad():
+        of_logits = (student(X) - teacher(X)).square().sum(1)
+    pairs = [
+        [torch.autograd.functional.jacobian(net, row) for row in X] for net in (student, teacher)
+    ]  # N × (C, d)
+    of_jacobians = torch.stack([(a - b).square().sum() for a, b in zip(*pairs, strict=True)])
+    return of_logits, of_jacobians
+
+
+@given(st.integers(0, 10_000))
+@settings(max_examples=25, deadline=None)
+def test_noise_adds_the_matching_loss_where_networks_are_linear_in_pieces(seed):
+    """Srinivas and Fleuret 2018: the mean distance grows by σ² ‖J − J_big‖², exactly, once σ stays within a piece."""
+    torch.manual_seed(seed)
+    nets = [nn.Sequential(nn.Linear(D, H), nn.ReLU(), nn.Linear(H, C)).double() for _ in range(2)]
+    before, _ = distances(*nets)
+    sigma = 1e-5
+    grown = (mean_distance_under_noise(*nets, sigma) - before) / sigma**2
+    bends = torch.stack([net[0](X).abs().amin(1) for net in nets]).amin(0)
+    far = bends > 1e-3  # here no step crosses from one piece to the next
+    assert far.any()
+    x, unit = X[far].clone().requires_grad_(), torch.eye(C, dtype=torch.float64)
+    student, teacher = (net(x) for net in nets)
+    matching = gradient_matching_loss(student, x, soft_gradients(teacher, x, unit), unit)
+    assert grown[far].mean().item() == pytest.approx(matching.item(), rel=1e-3, abs=1e-4)
+
+
+def test_smooth_networks_add_a_term_with_second_derivatives():
+    """σ² (‖J − J_big‖² + ⟨F − G, trace of ∂²(F − G)/∂x²⟩): the second summand is what matching leaves out."""
+    student, teacher = Net(seed=1), Net(seed=2)
+    of_logits, of_jacobians = distances(student, teacher)
+    curved = torch.zeros(N, dtype=torch.float64)
+    for place, row in enumerate(X):
+        for c in range(C):
+            hessians = [
+                torch.autograd.functional.hessian(lambda x, net=net, c=c: net(x)[c], row)
+                for net in (student, teacher)
+            ]
+            gap = (student(row) - teacher(row))[c].detach()
+            curved[place] += gap * (hessians[0] - hessians[1]).trace()
+    errors = []
+    for sigma in (0.1, 0.01):
+        grown = (mean_distance_under_noise(student, teacher, sigma) - of_logits) / sigma**2
+        errors.append((grown - of_jacobians - curved).abs().max().item())
+    assert errors[1] < errors[0] / 50  # of second order in σ
+    assert curved.abs().max() > 100 * errors[1]
 
 
 @pytest.mark.parametrize("name", ["literal", "matching"])

@@ -11,6 +11,7 @@ from course_lib.training import (
     answers_from,
     cache_teacher,
     evened_dark_knowledge,
+    exchanged_gradients,
     fit,
     permuted_dark_knowledge,
     soft_targets,
@@ -99,3 +100,26 @@ def test_answers_that_do_not_fit_are_refused(train, logits, words):
 def test_a_seed_is_checked(cache):
     with pytest.raises(CourseError, match="seed must be an integer"):
         permuted_dark_knowledge(cache, seed=-1)
+
+
+def test_gradients_go_to_another_example_of_the_class_that_the_teacher_names(train):
+    torch.manual_seed(2)
+    cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
+    made = exchanged_gradients(cache, seed=0)
+    assert torch.equal(made.logits, cache.logits)
+    rows, kept = cache.gradients.flatten(1), made.gradients.flatten(1)
+    same = (kept[:, None] == rows).all(dim=2)  # (60, 60): whose gradients are they now?
+    named = cache.logits.argmax(dim=1)
+    assert (same & (named[:, None] == named)).any(dim=1).all()
+    alone = named.bincount(minlength=10)[named] == 1
+    assert torch.equal((same.diagonal() & (same.sum(dim=1) == 1)), alone)
+    assert torch.equal(kept.sort(dim=0).values, rows.sort(dim=0).values)
+    assert not torch.equal(made.gradients, exchanged_gradients(cache, seed=1).gradients)
+
+
+def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):
+    with pytest.raises(CourseError, match="gradients by one soft matrix"):
+        exchanged_gradients(cache, seed=0)
+    each = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10).expand(60, 10, 10))
+    with pytest.raises(CourseError, match="got those of a soft matrix for each example"):
+        exchanged_gradients(each, seed=0)
