@@ -3,6 +3,7 @@
 from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
 from course_lib.training.controls import answers_from, permuted_dark_knowledge
+from course_lib.training.layerwise import Layerwise, first_weights, layer_responses, shuffled_adapter
 from course_lib.training.live import LiveTeacher
 from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
@@ -45,6 +46,7 @@ __all__ = [
     "TEACHER_GRADIENTS",
     "TEACHER_LOGITS",
     "Checkpoints",
+    "Layerwise",
     "LiveTeacher",
     "Objective",
     "PerStudent",
@@ -59,16 +61,19 @@ __all__ = [
     "answers_from",
     "cache_teacher",
     "confidence_weighted",
+    "first_weights",
     "fit",
     "fit_many",
     "gradient",
     "gradient_matching",
     "gradient_penalty",
     "hard_labels",
+    "layer_responses",
     "logits",
     "named_objective",
     "permuted_dark_knowledge",
     "shared_logits",
+    "shuffled_adapter",
     "smoothed_labels",
     "soft_targets",
     "student_activation",

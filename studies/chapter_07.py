@@ -1,0 +1,228 @@
+"""``python -m studies.chapter_07``: what is each term of eq. (3) worth, over budgets of steps?
+
+Narrow AlexNets on the digits, with 50, 200 and 1,200 labels, at 100, 600 and 3,000 steps; at 50 labels with three
+teachers, each on a split of its own. Every method chooses one setting among five on validation images. Takes about half
+an hour on one quiet core. ``--only 0 1`` measures these worlds and writes nothing.
+"""
+
+import argparse
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+import torch
+
+from course_lib import losses
+from course_lib.data import Dataset, load
+from course_lib.measure import accuracy, diagnose, trivial_baseline
+from course_lib.models import alexnet
+from course_lib.training import (
+    Layerwise,
+    Objective,
+    PerStudent,
+    Recipe,
+    Runs,
+    Term,
+    cache_teacher,
+    fit,
+    fit_many,
+    hard_labels,
+    soft_targets,
+    teacher_logits,
+)
+from studies.study import Study
+
+LAYERS = ("features.4", "features.7", "features.9", "features.11")  # the ReLUs behind conv2 to conv5
+FIVE = ("hard labels", "soft targets", "article's A", "γ alone", "eq. (3)")
+CONTROLS = ("shuffled A", "regressor", "γ, no teacher")
+SETTINGS = {
+    "teacher": {"width": 1 / 4, "steps": 300, "batch_size": 64, "lr": 1e-3, "schedule": "cosine"},
+    "student_width": 1 / 16,
+    "budgets": [100, 600, 3_000],
+    "batch_size": 24,
+    "lr": 1e-3,
+    "lam": 0.9,
+    "sharpness": 5.0,
+    "probes": 400,
+    "seeds": 8,
+    "chosen_at": 600,  # steps, by students of their own
+    "choosing_seeds": [1000, 1001, 1002],
+    # By world, a teacher with its split: labels and methods.
+    "worlds": {
+        "0": {"50": [*FIVE, *CONTROLS], "200": [*FIVE, "γ, no teacher"], "1200": [*FIVE, "γ, no teacher"]},
+        "1": {"50": [*FIVE, "shuffled A", "γ, no teacher"]},
+        "2": {"50": [*FIVE, "shuffled A", "γ, no teacher"]},
+    },
+    # What each method may choose; all others inherit the choices of the terms that they are made of.
+    "grids": {
+        "hard labels": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],  # weight decay
+        "soft targets": [1.0, 2.0, 4.0, 8.0, 16.0],  # T
+        "article's A": [0.01, 0.03, 0.1, 0.3, 1.0],  # weight of the layers
+        "regressor": [0.1, 0.3, 1.0, 3.0, 10.0],  # weight of the layers
+        "γ alone": [0.003, 0.01, 0.03, 0.1, 0.3],  # γ
+        "γ, no teacher": [0.003, 0.01, 0.03, 0.1, 0.3],  # γ
+    },
+}
+
+
+def gamma_term(gamma: float | PerStudent) -> Term:
+    """The last term of eq. (3), by Hutchinson's estimate."""
+    return Term("γ", losses.input_gradient_loss, gamma, estimator="hutchinson")
+
+
+class World:
+    """A teacher on its split, and all trainings with it.
+
+    Args:
+        study: keeps what is measured.
+        number: seed of the split and of the teacher.
+    """
+
+    def __init__(self, study: Study, number: int):
+        self._study, self._number = study, number
+        self.digits: Dataset = load("digits", seed=number)
+        shape, given = self.digits.image_shape, dict(SETTINGS["teacher"])
+        build = partial(alexnet, shape, 10, width=given.pop("width"), dropout=0.0)
+        self._small = partial(alexnet, shape, 10, width=SETTINGS["student_width"], dropout=0.0)
+        self.teacher = fit(build, hard_labels(), self.digits.train, Recipe(**given), seed=number).model
+        self.teacher.requires_grad_(False)
+        self._cache = cache_teacher(self.teacher, self.digits.train, layers=LAYERS)
+        probes = self.digits.train.subset(SETTINGS["probes"], seed=number)
+        self._pair = Layerwise(self.teacher, self._small, LAYERS, probes, self._cache)
+
+    def subsets(self, labels: int, seeds: Iterable[int]) -> list:
+        train = self.digits.train
+        return [train if labels == len(train) else train.subset(labels, seed=seed) for seed in seeds]
+
+    def terms(self, method: str, chosen: dict, seeds: Sequence[int]) -> list[Term]:
+        """The terms of a method; the values in ``chosen`` are one for all students, or one per student."""
+
+        def value(name: str) -> PerStudent:
+            given = chosen[name]
+            return PerStudent(given if isinstance(given, list) else [given] * len(seeds))
+
+        if method in ("hard labels", "γ, no teacher"):
+            terms = list(hard_labels().terms)
+        else:
+            terms = list(soft_targets(value("soft targets"), SETTINGS["lam"]).terms)
+        if method in ("article's A", "eq. (3)", "shuffled A"):
+            adapters = self._pair.adapters(seeds, SETTINGS["sharpness"], shuffled=method == "shuffled A")
+            terms += self._pair.terms(value("article's A").values, adapters)
+        if method == "regressor":
+            terms += self._pair.terms(value("regressor").values)
+        if method in ("γ alone", "eq. (3)"):
+            terms.append(gamma_term(value("γ alone")))
+        if method == "γ, no teacher":
+            terms.append(gamma_term(value(method)))
+        return terms
+
+    def train(self, method: str, labels: int, chosen: dict, seeds: Sequence[int], steps: int) -> Runs:
+        decay = chosen["hard labels"] if method == "hard labels" else 0.0
+        return fit_many(
+            self._pair.with_regressors if method == "regressor" else self._small,
+            Objective(self.terms(method, chosen, seeds)),
+            self.subsets(labels, seeds),
+            Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"], weight_decay=decay),
+            seeds=seeds,
+            teacher=self._cache,
+            keep=[budget for budget in SETTINGS["budgets"] if budget < steps],
+        )
+
+    def validated(self, method: str, labels: int, chosen: dict) -> list[float]:
+        """Mean validation accuracy in percent with each setting of the method's grid."""
+        grid, seeds = SETTINGS["grids"][method], SETTINGS["choosing_seeds"]
+        part, steps = self.digits.validation, SETTINGS["chosen_at"]
+
+        def measure() -> list[float]:
+            if method == "hard labels":  # the optimiser's setting: a training for each
+                runs = [self.train(method, labels, {method: value}, seeds, steps) for value in grid]
+                scores = torch.cat([accuracy(each.logits(part.inputs), part.labels) for each in runs])
+            else:
+                every = chosen | {method: [value for value in grid for _ in seeds]}
+                run = self.train(method, labels, every, list(seeds) * len(grid), steps)
+                scores = accuracy(run.logits(part.inputs), part.labels)
+            return (100 * scores.view(len(grid), -1).mean(dim=1)).tolist()
+
+        return self._study.kept(f"world {self._number}, {labels} labels, {method}: choice", measure)
+
+    def choose(self, labels: int, methods: Iterable[str]) -> tuple[dict, dict]:
+        """The chosen settings and all validation accuracies, by method."""
+        chosen, scores = {}, {}
+        for method in (each for each in SETTINGS["grids"] if each in methods):
+            scores[method] = self.validated(method, labels, chosen)
+            chosen[method] = SETTINGS["grids"][method][int(torch.tensor(scores[method]).argmax())]
+        return chosen, scores
+
+    def students(self, method: str, labels: int, chosen: dict) -> dict:
+        """By budget, the four diagnostic numbers in percent and the squared slope, one per seed."""
+        seeds, test = list(range(SETTINGS["seeds"])), self.digits.test
+
+        def measure() -> dict:
+            run = self.train(method, labels, chosen, seeds, SETTINGS["budgets"][-1])
+            answers = teacher_logits(self.teacher, test)
+            return {
+                str(steps): self._numbers(each, labels, answers)
+                for steps, each in run.over(lambda r: r).items()
+            }
+
+        return self._study.kept(f"world {self._number}, {labels} labels, {method}, {chosen}", measure)
+
+    def _numbers(self, runs: Runs, labels: int, answers: torch.Tensor) -> dict:
+        found = diagnose(runs, self.subsets(labels, runs.seeds), self.digits.test, answers)
+        numbers = {
+            key: [round(100 * share, 2) for share in value.tolist()] for key, value in vars(found).items()
+        }
+        inputs = self.digits.validation.inputs[:100]
+        slopes = [_slope(runs.model(number), inputs) for number in range(len(runs))]
+        return numbers | {"slope": [float(f"{each:.4g}") for each in slopes]}
+
+    def baselines(self, labels: int) -> dict:
+        """Test accuracy in percent of classical methods on the same labelled images."""
+
+        def measure() -> dict:
+            sets = self.subsets(labels, range(SETTINGS["seeds"]))
+            return {
+                kind: (100 * trivial_baseline(sets, self.digits.test, kind)).tolist()
+                for kind in ("logistic regression", "nearest neighbour")
+            }
+
+        return self._study.kept(f"world {self._number}, {labels} labels, baselines", measure)
+
+
+def _slope(network: torch.nn.Module, inputs: torch.Tensor) -> float:
+    """1/N Σ ‖∂F/∂x‖², exact."""
+    x = inputs.clone().requires_grad_()
+    return losses.input_gradient_loss(network(x), x).item()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", nargs="*", choices=SETTINGS["worlds"], help="worlds to measure")
+    only = parser.parse_args().only
+    study = Study(
+        "chapter_07",
+        "Narrow AlexNets on the digits: each term of eq. (3) and its controls over budgets",
+        SETTINGS,
+    )
+    results = {}
+    for name in only or SETTINGS["worlds"]:
+        world = World(study, int(name))
+        results[name] = {
+            "teacher": round(
+                100 * diagnose(world.teacher, world.digits.train, world.digits.test).test.item(), 2
+            )
+        }
+        for labels, methods in SETTINGS["worlds"][name].items():
+            chosen, scores = world.choose(int(labels), methods)
+            found = {method: world.students(method, int(labels), chosen) for method in methods}
+            results[name][labels] = {
+                "baselines": world.baselines(int(labels)),
+                "chosen": chosen,
+                "validation": scores,
+                "methods": found,
+            }
+    if not only:
+        study.write(worlds=results)
+
+
+if __name__ == "__main__":
+    main()
