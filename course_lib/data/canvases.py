@@ -59,8 +59,8 @@ def scatter(
         size: side S of a canvas in pixels.
         gap: pixels that stay free between two objects, at least.
         edge: pixels that stay free between an object and the edge of the canvas, at least.
-        clutter: how many examples lie there as well whose halves have changed places, left with right and upper with
-            lower: the strokes of an object, and not an object.
+        clutter: how many examples lie there as well whose left and right halves have changed places: the strokes of
+            an object, and not an object.
         seed: another one draws and places otherwise.
 
     Raises:
@@ -76,7 +76,7 @@ def scatter(
     pieces = examples.images[chosen]  # (N, K, C, H, W)
     if clutter:
         others = examples.images[torch.randint(len(examples), (canvases, clutter), generator=generator)]
-        pieces = torch.cat([pieces, others.roll((height // 2, width // 2), dims=(3, 4))], dim=1)
+        pieces = torch.cat([pieces, others.roll(width // 2, dims=4)], dim=1)
     images = torch.zeros(canvases, examples.images.shape[1], size, size, dtype=torch.uint8)
     corners = torch.stack(
         [_place(image, own, gap, edge, generator) for image, own in zip(images, pieces, strict=True)]
