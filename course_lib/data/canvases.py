@@ -147,3 +147,31 @@ def cut_windows(canvases: Canvases, *, window: int, stride: int, background: int
     labels = torch.full((len(images),), background)
     labels[rows] = canvases.labels[inside]
     return Examples(images, labels, torch.arange(len(images)), torch.zeros_like(canvases.std), canvases.std)
+
+
+def sample_windows(windows: Examples, *, background: int, per_object: int, seed: int = 0) -> Examples:
+    """All windows of objects, and for each of them some of background, drawn at random.
+
+    Nearly all windows of a canvas are background; trained on all of them, a network would see few objects.
+
+    Args:
+        windows: as ``cut_windows`` gives them.
+        background: label of windows without an object.
+        per_object: windows of background for each window of an object.
+        seed: another one draws others.
+
+    Raises:
+        CourseError: no objects, or too few windows of background.
+    """
+    check_seed(seed)
+    check_count(0, per_object=per_object)
+    objects = (windows.labels != background).nonzero().flatten()
+    others = (windows.labels == background).nonzero().flatten()
+    wanted = per_object * len(objects)
+    if not len(objects) or wanted > len(others):
+        raise CourseError(
+            f"windows must hold objects and {per_object} times as many of background, "
+            f"got {len(objects)} and {len(others)}"
+        )
+    drawn = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:wanted]]
+    return windows.take(torch.cat([objects, drawn]).sort().values)

@@ -22,6 +22,7 @@ from course_lib.measure.quality import (
     expected_calibration_error,
     scores,
 )
+from course_lib.measure.search import Found, count_found, linear_searcher, read_maps
 
 __all__ = [
     "BASELINES",
@@ -32,6 +33,7 @@ __all__ = [
     "Cost",
     "Detections",
     "Diagnosis",
+    "Found",
     "Interval",
     "Load",
     "Scores",
@@ -45,16 +47,19 @@ __all__ = [
     "confidence_gap",
     "confusion",
     "cost",
+    "count_found",
     "diagnose",
     "evaluate",
     "expected_calibration_error",
     "find_peaks",
     "holm",
     "interval",
+    "linear_searcher",
     "load_curve",
     "macs",
     "match_places",
     "pooled",
+    "read_maps",
     "reliability",
     "score_detections",
     "scores",

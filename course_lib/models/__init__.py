@@ -8,10 +8,14 @@ from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 from course_lib.models.regressors import WithRegressors
+from course_lib.models.searcher import STRIDE, WINDOW, Searcher, searcher
 
 __all__ = [
+    "STRIDE",
+    "WINDOW",
     "Activations",
     "HalfPrecision",
+    "Searcher",
     "WithRegressors",
     "alexnet",
     "big_mlp",
@@ -20,6 +24,7 @@ __all__ = [
     "fully_convolutional",
     "low_rank_convolution",
     "mlp",
+    "searcher",
     "small_mlp",
     "unfold_patches",
 ]
