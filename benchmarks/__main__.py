@@ -18,7 +18,7 @@ COURSE_REPORT = Path("build/report.json")
 
 
 def met(ratio: Ratio, target: str | None) -> bool | None:
-    """Whether the median keeps the target, None where there is none."""
+    """Whether the median keeps the target, None where there is no target."""
     if target is None:
         return None
     relation, bound = target.split()

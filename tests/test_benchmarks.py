@@ -1,4 +1,4 @@
-"""The benchmarks fit the library as it is now; what they measure is none of a test's business."""
+"""The benchmarks fit the library as it is now; what they measure is not a test's business."""
 
 import importlib
 import pkgutil

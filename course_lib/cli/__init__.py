@@ -94,7 +94,7 @@ def main(
 
 @app.command()
 def check() -> None:
-    """Check the environment: [OK] or [FAIL] per item, with how to mend it; [--] is missing but not required."""
+    """Check the environment: [OK] or [FAIL] per item, with how to fix it; [--] is missing but not required."""
     from course_lib.cli.environment import checks
 
     out, failed = console(), 0
@@ -102,10 +102,11 @@ def check() -> None:
         failed += item.required and not item.ok
         mark = _mark(item.ok, item.required)
         out.print(f"{mark} {escape(item.name)}: {escape(item.found)}", highlight=False)
-        if not item.ok and item.mend:
-            out.print(f"        {escape(item.mend)}", highlight=False)
+        if not item.ok and item.fix:
+            out.print(f"        {escape(item.fix)}", highlight=False)
     if failed:
-        fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; mend as said above.", 1)
+        missing = "1 required item is" if failed == 1 else f"{failed} required items are"
+        fail(f"{missing} missing; the lines above say how to fix that.", 1)
     out.print("Everything that the course requires is there.")
 
 
@@ -223,7 +224,7 @@ def data_list() -> None:
             f"{_mark(record.ready, required=False)} {record.name}: {escape(record.where)}", highlight=False
         )
         if not record.ready:
-            out.print(f"        {escape(record.mend)}", highlight=False)
+            out.print(f"        {escape(record.fix)}", highlight=False)
 
 
 @data_app.command("fetch")

@@ -52,7 +52,7 @@ def grid(
 
 @tune_app.command("search")
 def search(
-    trials: Annotated[int, typer.Option(min=1, help="Settings that the study shall have in the end.")] = 40,
+    trials: Annotated[int, typer.Option(min=1, help="Settings that the study will have in the end.")] = 40,
     storage: Annotated[
         str,
         typer.Option(

@@ -100,6 +100,16 @@ def has_claims_that_hold(notebook):
     return found and all(claim["holds"] is True for claim in found)
 
 
+def answers_what_it_asks(notebook):
+    """Every guess that the reader is asked for is shown beside an outcome further down, and no other."""
+    found = re.findall(r'class="course-(predict|predicted)" data-key="([^"]*)"', rendered(notebook))
+    asked = [key for kind, key in found if kind == "predict"]
+    told = [key for kind, key in found if kind == "predicted"]
+    first = {key: found.index(("predict", key)) for key in asked}
+    in_order = all(first.get(key, len(found)) < found.index(("predicted", key)) for key in told)
+    return len(asked) == len(set(asked)) and sorted(asked) == sorted(told) and in_order
+
+
 def has_checked_outputs(notebook):
     """At least three cells have an output that is compared, and none of these outputs is empty."""
     cells = tagged(notebook, CHECKED)
@@ -159,7 +169,7 @@ def keeps_no_trace_of_the_run(notebook):
 
 def is_valid(notebook):
     """Jupyter's own schema, with an id for each cell."""
-    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which mends doubles by itself
+    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which fixes doubles by itself
     return None not in ids and len(set(ids)) == len(ids) and nbformat.validate(notebook) is None
 
 
@@ -171,6 +181,7 @@ RULES = [
     has_no_errors,
     has_short_cells,
     has_claims_that_hold,
+    answers_what_it_asks,
     has_checked_outputs,
     describes_its_figures,
     shows_its_figures,
@@ -214,6 +225,10 @@ def held(holds=True):
     )
 
 
+def question(kind, key):
+    return data(text_html=f'<div class="course-{kind}" data-key="{key}" style="">')
+
+
 def good():
     """A small notebook that keeps every rule."""
     text = "# Title\n\nYou will see.\n\n**Objectives**: one.\n\n**Prerequisites**: none.\n\n**Time**: short."
@@ -224,6 +239,8 @@ def good():
         new_code_cell('profile = "quick"\nseed = 0', metadata={"tags": ["parameters"]}),
         *[new_code_cell(f"print({i})", metadata={"tags": [CHECKED]}) for i in (1, 2, 3)],
         figure,
+        new_code_cell("predict()", outputs=[question("predict", "a")]),
+        new_code_cell("predicted()", outputs=[question("predicted", "a")]),
         new_code_cell("claim()"),
     ]
     for number, cell in enumerate(cells[1:], 1):
@@ -236,7 +253,7 @@ def good():
 
 def code(source, *shown):
     def add(notebook):
-        notebook.cells.append(new_code_cell(source, execution_count=7, outputs=list(shown)))
+        notebook.cells.append(new_code_cell(source, execution_count=9, outputs=list(shown)))
 
     return add
 
@@ -262,6 +279,10 @@ BROKEN = [
     (has_short_cells, code("\n".join("a" * 26))),
     (has_claims_that_hold, lambda notebook: notebook.cells[-1].update(outputs=[])),
     (has_claims_that_hold, code("1", held(False))),
+    (answers_what_it_asks, code("1", question("predict", "b"))),
+    (answers_what_it_asks, code("1", question("predicted", "b"))),
+    (answers_what_it_asks, code("1", question("predict", "a"), question("predicted", "a"))),
+    (answers_what_it_asks, lambda notebook: notebook.cells.insert(6, notebook.cells.pop(7))),
     (has_checked_outputs, lambda notebook: notebook.cells[2].metadata.clear()),
     (has_checked_outputs, lambda notebook: notebook.cells[2].update(outputs=[])),
     (describes_its_figures, code("1", data(image_png="a"))),
