@@ -27,6 +27,7 @@ from course_lib.training import (
     fit,
     fit_many,
     hard_labels,
+    smoothed_labels,
     soft_targets,
     teacher_logits,
 )
@@ -55,7 +56,7 @@ SETTINGS = {
     },
     # What each method may choose; all others inherit from the terms that they are made of.
     "grids": {
-        "hard labels": [0.0, 1e-4, 1e-3, 1e-2, 1e-1],  # weight decay
+        "hard labels": [0.0, 0.05, 0.1, 0.2, 0.4],  # label smoothing
         "soft targets": [2.0, 4.0, 8.0, 16.0, 32.0],  # T
         "article's A": [0.01, 0.03, 0.1, 0.3, 1.0],  # weight of the layers
         "regressor": [0.1, 0.3, 1.0, 3.0, 10.0],  # weight of the layers
@@ -101,7 +102,9 @@ class World:
             given = chosen[name]
             return PerStudent(given if isinstance(given, list) else [given] * len(seeds))
 
-        if method in ("hard labels", "γ, no teacher"):
+        if method == "hard labels":
+            terms = list(smoothed_labels(value(method)).terms)
+        elif method == "γ, no teacher":
             terms = list(hard_labels().terms)
         else:
             terms = list(soft_targets(value("soft targets"), SETTINGS["lam"]).terms)
@@ -117,12 +120,11 @@ class World:
         return terms
 
     def train(self, method: str, labels: int, chosen: dict, seeds: Sequence[int], steps: int) -> Runs:
-        decay = chosen["hard labels"] if method == "hard labels" else 0.0
         return fit_many(
             self._pair.with_regressors if method == "regressor" else self._small,
             Objective(self.terms(method, chosen, seeds)),
             self.subsets(labels, seeds),
-            Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"], weight_decay=decay),
+            Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"]),
             seeds=seeds,
             teacher=self._cache,
             keep=[budget for budget in SETTINGS["budgets"] if budget < steps],
@@ -134,13 +136,9 @@ class World:
         part, steps = self.digits.validation, SETTINGS["chosen_at"]
 
         def measure() -> list[float]:
-            if method == "hard labels":  # the optimiser's setting: a training for each
-                runs = [self.train(method, labels, {method: value}, seeds, steps) for value in grid]
-                scores = torch.cat([accuracy(each.logits(part.inputs), part.labels) for each in runs])
-            else:
-                every = chosen | {method: [value for value in grid for _ in seeds]}
-                run = self.train(method, labels, every, list(seeds) * len(grid), steps)
-                scores = accuracy(run.logits(part.inputs), part.labels)
+            every = chosen | {method: [value for value in grid for _ in seeds]}
+            run = self.train(method, labels, every, list(seeds) * len(grid), steps)
+            scores = accuracy(run.logits(part.inputs), part.labels)
             return (100 * scores.view(len(grid), -1).mean(dim=1)).tolist()
 
         return self._study.kept(f"world {self._number}, {labels} labels, {method}: choice", measure)
@@ -165,7 +163,7 @@ class World:
                 for steps, each in run.over(lambda r: r).items()
             }
 
-        return self._study.kept(f"world {self._number}, {labels} labels, {method}, {chosen}", measure)
+        return self._study.kept(f"world {self._number}, {labels} labels, {method}", measure)
 
     def _numbers(self, runs: Runs, labels: int, answers: torch.Tensor) -> dict:
         found = diagnose(runs, self.subsets(labels, runs.seeds), self.digits.test, answers)
