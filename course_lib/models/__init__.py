@@ -6,6 +6,7 @@ from course_lib.models.cnn import cnn_teacher
 from course_lib.models.evaluating import evaluating
 from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
+from course_lib.models.macs import MacCounter
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 from course_lib.models.regressors import WithRegressors
 from course_lib.models.searcher import STRIDE, WINDOW, Searcher, searcher
@@ -15,6 +16,7 @@ __all__ = [
     "WINDOW",
     "Activations",
     "HalfPrecision",
+    "MacCounter",
     "Searcher",
     "WithRegressors",
     "alexnet",

@@ -17,6 +17,8 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell
 
+# The fixture takes long: one process makes it, once.
+pytestmark = pytest.mark.xdist_group("jupyterlab")
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOT = ROOT / "build" / "lab" / "tuning_panel.png"
 PATIENCE = 240_000  # milliseconds, far above what a slow machine needs

@@ -76,6 +76,21 @@ def has_parameters(notebook):
     return values.get("profile") == "quick" and values.get("seed") == 0
 
 
+def has_sizes_for_all_profiles(notebook):
+    """At least one dictionary of sizes is indexed by the profile, and each has quick, full and smoke."""
+    sources = [cell.source for cell in code_cells(notebook) if "[profile]" in cell.source]
+    chosen = [
+        node.value
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "profile"
+    ]
+    return chosen and all(
+        isinstance(each, ast.Dict) and {key.value for key in each.keys} == {"quick", "full", "smoke"}
+        for each in chosen
+    )
+
+
 def is_executed_in_order(notebook):
     """As after "restart and run all": every code cell once, from 1."""
     counts = [cell.execution_count for cell in code_cells(notebook)]
@@ -177,6 +192,7 @@ RULES = [
     has_title_and_promise,
     says_what_to_expect,
     has_parameters,
+    has_sizes_for_all_profiles,
     is_executed_in_order,
     has_no_errors,
     has_short_cells,
@@ -239,6 +255,7 @@ def good():
         new_code_cell('profile = "quick"\nseed = 0', metadata={"tags": ["parameters"]}),
         *[new_code_cell(f"print({i})", metadata={"tags": [CHECKED]}) for i in (1, 2, 3)],
         figure,
+        new_code_cell('SIZES = {"quick": 2, "full": 3, "smoke": 1}[profile]'),
         new_code_cell("predict()", outputs=[question("predict", "a")]),
         new_code_cell("predicted()", outputs=[question("predicted", "a")]),
         new_code_cell("claim()"),
@@ -272,6 +289,9 @@ BROKEN = [
     (says_what_to_expect, replaced(0, "# Title\n\nYou will see.\n\nPrerequisites, time")),
     (has_parameters, replaced(1, 'profile = "full"\nseed = 0')),
     (has_parameters, lambda notebook: notebook.cells[1].metadata.clear()),
+    (has_sizes_for_all_profiles, replaced(6, 'SIZES = {"quick": 2, "full": 3}[profile]')),
+    (has_sizes_for_all_profiles, replaced(6, "SIZES = 2")),
+    (has_sizes_for_all_profiles, code('MORE = {"quick": 2, "full": 3}[profile]')),
     (is_executed_in_order, lambda notebook: notebook.cells[1].update(execution_count=3)),
     (is_executed_in_order, lambda notebook: notebook.cells[-1].update(execution_count=None)),
     (has_no_errors, code("1", new_output("error", ename="E", evalue="", traceback=[]))),
@@ -282,7 +302,7 @@ BROKEN = [
     (answers_what_it_asks, code("1", question("predict", "b"))),
     (answers_what_it_asks, code("1", question("predicted", "b"))),
     (answers_what_it_asks, code("1", question("predict", "a"), question("predicted", "a"))),
-    (answers_what_it_asks, lambda notebook: notebook.cells.insert(6, notebook.cells.pop(7))),
+    (answers_what_it_asks, lambda notebook: notebook.cells.insert(7, notebook.cells.pop(8))),
     (has_checked_outputs, lambda notebook: notebook.cells[2].metadata.clear()),
     (has_checked_outputs, lambda notebook: notebook.cells[2].update(outputs=[])),
     (describes_its_figures, code("1", data(image_png="a"))),
