@@ -1,7 +1,7 @@
 """``python -m studies.chapter_15``: does a small searcher learn more from a big one than from labels, over budgets?
 
 Canvases with digits and clutter, two worlds (split, teacher, canvases). Few of the canvases are annotated, or many; the
-big searcher also answers on canvases that nobody annotated. Takes about three minutes on one quiet core. The file is
+big searcher also answers on canvases that nobody annotated. Takes about ten minutes on one quiet core. The file is
 written after each world.
 """
 
@@ -39,6 +39,12 @@ SETTINGS = {
     "big": {"steps": 2_000, "batch_size": 64, "lr": 1e-3, "schedule": "cosine"},
     "width": 1 / 8,
     "budgets": [200, 1_000, 4_000],
+    # Which verdicts would longer trainings overturn? Fewer students, in the first world.
+    "long": {
+        "budgets": [1_000, 4_000, 16_000],
+        "seeds": 4,
+        "methods": ["unannotated, soft targets", "unannotated, hard answers", "many, labels"],
+    },
     "batch_size": 32,
     "lr": 3e-3,
     "lam": 0.9,
@@ -75,6 +81,11 @@ def windows_of(canvases: Canvases) -> Examples:
 
 def sampled(windows: Examples, seed: int) -> Examples:
     return sample_windows(windows, background=BACKGROUND, per_object=SETTINGS["per_object"], seed=seed)
+
+
+def kind_of(method: str) -> str:
+    """Whose settings a method has: those of labels, also of answers used as labels, or those of soft targets."""
+    return "labels" if method.endswith(("labels", "answers")) else "soft"
 
 
 class World:
@@ -126,7 +137,7 @@ class World:
         rows = drawn[: SETTINGS["canvases"]["few"], None] * places + torch.arange(places)
         return sampled(self.annotated.take(rows.flatten().sort().values), seed)
 
-    def train(self, method: str, setting: float | PerStudent, seeds: list[int], steps: int) -> Runs:
+    def train(self, method: str, setting: float | PerStudent, seeds: list[int], budgets: list[int]) -> Runs:
         data, what = method.split(", ")
         if what in ("labels", "hard answers"):
             objective: Objective = smoothed_labels(setting)
@@ -137,10 +148,10 @@ class World:
             SMALL,
             objective,
             [self.examples(data, seed) for seed in seeds],
-            Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"]),
+            Recipe(budgets[-1], SETTINGS["batch_size"], lr=SETTINGS["lr"]),
             seeds=seeds,
             teacher=self._caches[cache],
-            keep=[budget for budget in SETTINGS["budgets"] if budget < steps],
+            keep=budgets[:-1],
         )
 
     def counts(self, network: torch.nn.Module, where: Canvases) -> dict:
@@ -158,24 +169,24 @@ class World:
 
     def choose(self, method: str) -> tuple[float, list[float]]:
         """The setting that is best on validation windows, and the accuracies of all, in percent."""
-        grid = SETTINGS["grids"]["labels" if method.endswith("labels") else "soft"]
+        grid = SETTINGS["grids"][kind_of(method)]
         seeds, part = SETTINGS["choosing_seeds"], sampled(windows_of(self.validation), 0)
 
         def measure() -> list[float]:
             values = PerStudent(value for value in grid for _ in seeds)
-            runs = self.train(method, values, seeds * len(grid), SETTINGS["chosen_at"])
+            runs = self.train(method, values, seeds * len(grid), [SETTINGS["chosen_at"]])
             found = diagnose(runs, part, part).test.view(len(grid), -1).mean(dim=1)
             return (100 * found).tolist()
 
         scores = self._study.kept(f"world {self._number}, {method}: choice", measure)
         return grid[int(torch.tensor(scores).argmax())], scores
 
-    def students(self, method: str, setting: float) -> dict:
+    def students(self, method: str, setting: float, sizes: dict) -> dict:
         """By budget, one number per seed, in percent; the counts of all students together at the last budget."""
-        seeds = list(range(SETTINGS["seeds"]))
+        seeds, budgets = list(range(sizes["seeds"])), sizes["budgets"]
 
         def measure() -> dict:
-            runs = self.train(method, setting, seeds, SETTINGS["budgets"][-1])
+            runs = self.train(method, setting, seeds, budgets)
             seen = [self.examples(method.split(", ")[0], seed) for seed in seeds]
             answers = teacher_logits(self.big, self.test_windows)
             found = {}
@@ -190,7 +201,7 @@ class World:
             together = torch.tensor([one["counts"] for one in searched]).sum(dim=0)
             return {"budgets": found, "counts": together.tolist()}
 
-        return self._study.kept(f"world {self._number}, {method}, {setting}", measure)
+        return self._study.kept(f"world {self._number}, {method}, {setting}, {budgets[-1]} steps", measure)
 
     def baselines(self) -> dict:
         """The big searcher, and logistic regression on the same windows as the small ones."""
@@ -216,19 +227,22 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
     study = Study("chapter_15", "Small searchers: labels and a big searcher's answers over budgets", SETTINGS)
     results, chosen, scores = {}, {}, {}
-    for name, methods in SETTINGS["worlds"].items():
-        world = World(study, int(name))
+    worlds = {name: World(study, int(name)) for name in SETTINGS["worlds"]}
+    for name, world in worlds.items():
         results[name] = {"baselines": world.baselines()}
         for kind, method in (("labels", "few, labels"), ("soft", "unannotated, soft targets")):
             if kind not in chosen:
                 chosen[kind], scores[kind] = world.choose(method)
         results[name]["methods"] = {
-            method: world.students(
-                method, chosen["labels" if method.endswith(("labels", "answers")) else "soft"]
-            )
-            for method in methods
+            method: world.students(method, chosen[kind_of(method)], SETTINGS)
+            for method in SETTINGS["worlds"][name]
         }
         study.write(chosen=chosen, validation=scores, worlds=results)
+    long = SETTINGS["long"]
+    results["0"]["long"] = {
+        method: worlds["0"].students(method, chosen[kind_of(method)], long) for method in long["methods"]
+    }
+    study.write(chosen=chosen, validation=scores, worlds=results)
 
 
 if __name__ == "__main__":
