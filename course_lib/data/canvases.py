@@ -40,7 +40,15 @@ class Canvases:
 
 
 def scatter(
-    examples: Examples, *, canvases: int, objects: int, size: int, gap: int = 0, seed: int = 0
+    examples: Examples,
+    *,
+    canvases: int,
+    objects: int,
+    size: int,
+    gap: int = 0,
+    edge: int = 0,
+    clutter: int = 0,
+    seed: int = 0,
 ) -> Canvases:
     """Place examples at random, drawn with replacement, without overlap and not over the edge.
 
@@ -50,6 +58,9 @@ def scatter(
         objects: on each, K.
         size: side S of a canvas in pixels.
         gap: pixels that stay free between two objects, at least.
+        edge: pixels that stay free between an object and the edge of the canvas, at least.
+        clutter: how many examples lie there as well whose left and right halves have changed places: the strokes of
+            an object, and not an object.
         seed: another one draws and places otherwise.
 
     Raises:
@@ -58,29 +69,42 @@ def scatter(
     check_seed(seed)
     height, width = examples.images.shape[2:]
     check_count(canvases=canvases, objects=objects)
-    check_count(max(height, width), size=size)
-    check_count(0, gap=gap)
+    check_count(0, gap=gap, edge=edge, clutter=clutter)
+    check_count(max(height, width) + 2 * edge, size=size)
     generator = torch.Generator().manual_seed(seed)
     chosen = torch.randint(len(examples), (canvases, objects), generator=generator)
+    pieces = examples.images[chosen]  # (N, K, C, H, W)
+    if clutter:
+        others = examples.images[torch.randint(len(examples), (canvases, clutter), generator=generator)]
+        pieces = torch.cat([pieces, others.roll(width // 2, dims=4)], dim=1)
     images = torch.zeros(canvases, examples.images.shape[1], size, size, dtype=torch.uint8)
-    corners = torch.empty(canvases, objects, 2, dtype=torch.int64)
-    for canvas in range(canvases):
-        # Where an object's upper left corner may lie; each object takes its surroundings away from the next ones.
-        free = torch.ones(size - height + 1, size - width + 1, dtype=torch.bool)
-        for place, example in enumerate(chosen[canvas].tolist()):
-            room = free.nonzero()
-            if not len(room):
-                raise CourseError(
-                    f"objects must find room: {objects} of {height} × {width} pixels with a gap of {gap} do not "
-                    f"fit on a canvas of side {size}, {place} did"
-                )
-            top, left = room[torch.randint(len(room), (), generator=generator)].tolist()
-            images[canvas, :, top : top + height, left : left + width] = examples.images[example]
-            far_up, far_left = max(0, top - height - gap + 1), max(0, left - width - gap + 1)
-            free[far_up : top + height + gap, far_left : left + width + gap] = False
-            corners[canvas, place] = torch.tensor([top, left])
-    centres = corners + torch.tensor([height / 2, width / 2])
+    corners = torch.stack(
+        [_place(image, own, gap, edge, generator) for image, own in zip(images, pieces, strict=True)]
+    )
+    centres = corners[:, :objects] + torch.tensor([height / 2, width / 2])
     return Canvases(images, centres, examples.labels[chosen], examples.std)
+
+
+def _place(image: Tensor, pieces: Tensor, gap: int, edge: int, generator: torch.Generator) -> Tensor:
+    """Put pieces (K, C, H, W) on a canvas (C, S, S) in place, and return their upper left corners, (K, 2)."""
+    height, width = pieces.shape[2:]
+    # Where a piece's upper left corner may lie; each piece takes its surroundings away from the next ones.
+    free = torch.zeros(image.shape[1] - height + 1, image.shape[2] - width + 1, dtype=torch.bool)
+    free[edge : len(free) - edge, edge : free.shape[1] - edge] = True
+    corners = torch.empty(len(pieces), 2, dtype=torch.int64)
+    for number, piece in enumerate(pieces):
+        room = free.nonzero()
+        if not len(room):
+            raise CourseError(
+                f"objects must find room: {len(pieces)} of {height} × {width} pixels with a gap of {gap} do not "
+                f"fit on a canvas of side {image.shape[1]}, {number} did"
+            )
+        top, left = room[torch.randint(len(room), (), generator=generator)].tolist()
+        image[:, top : top + height, left : left + width] = piece
+        far_up, far_left = max(0, top - height - gap + 1), max(0, left - width - gap + 1)
+        free[far_up : top + height + gap, far_left : left + width + gap] = False
+        corners[number] = torch.tensor([top, left])
+    return corners
 
 
 def cut_windows(canvases: Canvases, *, window: int, stride: int, background: int) -> Examples:
@@ -123,3 +147,31 @@ def cut_windows(canvases: Canvases, *, window: int, stride: int, background: int
     labels = torch.full((len(images),), background)
     labels[rows] = canvases.labels[inside]
     return Examples(images, labels, torch.arange(len(images)), torch.zeros_like(canvases.std), canvases.std)
+
+
+def sample_windows(windows: Examples, *, background: int, per_object: int, seed: int = 0) -> Examples:
+    """All windows of objects, and for each of them some of background, drawn at random.
+
+    Nearly all windows of a canvas are background; trained on all of them, a network would see few objects.
+
+    Args:
+        windows: as ``cut_windows`` gives them.
+        background: label of windows without an object.
+        per_object: windows of background for each window of an object.
+        seed: another one draws others.
+
+    Raises:
+        CourseError: no objects, or too few windows of background.
+    """
+    check_seed(seed)
+    check_count(0, per_object=per_object)
+    objects = (windows.labels != background).nonzero().flatten()
+    others = (windows.labels == background).nonzero().flatten()
+    wanted = per_object * len(objects)
+    if not len(objects) or wanted > len(others):
+        raise CourseError(
+            f"windows must hold objects and {per_object} times as many of background, "
+            f"got {len(objects)} and {len(others)}"
+        )
+    drawn = others[torch.randperm(len(others), generator=torch.Generator().manual_seed(seed))[:wanted]]
+    return windows.take(torch.cat([objects, drawn]).sort().values)

@@ -214,7 +214,7 @@ def left_behind(network: nn.Sequential, x: Tensor) -> Tensor:
     return reading(network, x, lambda output: output.clone(), remove=False)
 
 
-def mends_the_network(network: nn.Sequential, x: Tensor) -> Tensor:
+def changes_the_network(network: nn.Sequential, x: Tensor) -> Tensor:
     network[1].inplace = False
     return read_in_place(network, x)
 
@@ -239,45 +239,6 @@ def check_before_relu(answer: Callable) -> str | None:
     if not got.requires_grad:
         return "The numbers are right, but cut off from the graph: for a student's loss clone without detach."
     return None
-
-
-# --- 07.5 ----------------------------------------------------------------------------------------------------------
-
-DENSE = rand(3, 2 * 4 * 5, seed=10)
-
-
-def to_convolution(weight: Tensor, channels: int, height: int, width: int) -> Tensor:
-    """flatten lays out channels, then rows, then columns, so the same view gives them back."""
-    return weight.reshape(-1, channels, height, width)
-
-
-def given_to_convolution(weight: Tensor, channels: int, height: int, width: int) -> Tensor:
-    return weight.reshape(-1, height, width, channels).permute(0, 3, 1, 2)
-
-
-def check_to_convolution(answer: Callable) -> str | None:
-    # Input i of the dense layer is the pixel that flatten puts at i: found by marking each pixel.
-    marked = torch.eye(40, dtype=torch.float64).view(40, 2, 4, 5).flatten(1).argmax(dim=1)
-    places = [(int(i) // 20, int(i) // 5 % 4, int(i) % 5) for i in marked]
-    expected = torch.zeros(3, 2, 4, 5, dtype=torch.float64)
-    for column, (channel, row, place) in enumerate(places):
-        expected[:, channel, row, place] = DENSE[:, column]
-    got = answer(DENSE, 2, 4, 5)
-    problem = difference(got, expected)
-    if problem is None:
-        return None
-    mistakes = {
-        "These kernels would be right if flatten put the channels last, as TensorFlow does; PyTorch lays out channels "
-        "first, then rows, then columns.": DENSE.reshape(-1, 4, 5, 2).permute(0, 3, 1, 2),
-        "Rows and columns are exchanged.": DENSE.reshape(-1, 2, 5, 4).transpose(2, 3),
-        "The kernels are mirrored: what deep learning calls a convolution does not flip them.": expected.flip(
-            2, 3
-        ),
-        "Inputs and outputs are mixed: the first dimension of the weights is that of the outputs.": (
-            DENSE.T.reshape(3, 2, 4, 5)
-        ),
-    }
-    return named(got, mistakes, f"Not the same layer as the dense one: {problem}.")
 
 
 EXERCISES = (
@@ -353,24 +314,9 @@ EXERCISES = (
             WrongAnswer(copied_too_late, "too late"),
             WrongAnswer(without_graph, "cut off from the graph"),
             WrongAnswer(left_behind, "remove it"),
-            WrongAnswer(mends_the_network, "changed the network"),
+            WrongAnswer(changes_the_network, "changed the network"),
             WrongAnswer(lambda network, x: network(2 * x), "Not the response"),
         ),
         given=given_before_relu,
-    ),
-    Exercise(
-        id="07.5",
-        title="Find the bug: kernels from dense weights",
-        check=check_to_convolution,
-        hint="torch.arange(8).view(1, 2, 2, 2).flatten(1): does the next channel come second, or the next column?",
-        solution=to_convolution,
-        wrong_answers=(
-            WrongAnswer(lambda w, c, h, v: w.reshape(-1, h, v, c).permute(0, 3, 1, 2), "channels last"),
-            WrongAnswer(lambda w, c, h, v: w.reshape(-1, c, v, h).transpose(2, 3), "Rows and columns"),
-            WrongAnswer(lambda w, c, h, v: to_convolution(w, c, h, v).flip(2, 3), "mirrored"),
-            WrongAnswer(lambda w, c, h, v: w.T.reshape(-1, c, h, v), "Inputs and outputs"),
-            WrongAnswer(lambda w, c, h, v: 2 * to_convolution(w, c, h, v), "Not the same layer"),
-        ),
-        given=given_to_convolution,
     ),
 )

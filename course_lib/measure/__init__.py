@@ -23,6 +23,7 @@ from course_lib.measure.quality import (
     expected_calibration_error,
     scores,
 )
+from course_lib.measure.search import Found, count_found, linear_searcher, read_maps
 
 __all__ = [
     "BASELINES",
@@ -33,6 +34,7 @@ __all__ = [
     "Cost",
     "Detections",
     "Diagnosis",
+    "Found",
     "Interval",
     "Load",
     "Scores",
@@ -47,17 +49,20 @@ __all__ = [
     "confusion",
     "confusion_shares",
     "cost",
+    "count_found",
     "diagnose",
     "evaluate",
     "expected_calibration_error",
     "find_peaks",
     "holm",
     "interval",
+    "linear_searcher",
     "load_curve",
     "macs",
     "match_places",
     "pair_correlation",
     "pooled",
+    "read_maps",
     "reliability",
     "score_detections",
     "scores",

@@ -75,9 +75,9 @@ def find_peaks(scores: Tensor, threshold: float, distance: int = 1) -> Tensor:
     places = (scores >= threshold).nonzero()
     places = places[scores[tuple(places.T)].argsort(descending=True, stable=True)]
     kept: list[Tensor] = []
-    for place in places:
-        if all((place - peak).abs().max() > distance for peak in kept):
-            kept.append(place)
+    while len(places):
+        kept.append(places[0])
+        places = places[(places - places[0]).abs().amax(dim=1) > distance]
     return torch.stack(kept) if kept else torch.empty(0, 2, dtype=torch.int64)
 
 

@@ -9,11 +9,15 @@ from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.macs import MacCounter
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 from course_lib.models.regressors import WithRegressors
+from course_lib.models.searcher import STRIDE, WINDOW, Searcher, searcher
 
 __all__ = [
+    "STRIDE",
+    "WINDOW",
     "Activations",
     "HalfPrecision",
     "MacCounter",
+    "Searcher",
     "WithRegressors",
     "alexnet",
     "big_mlp",
@@ -22,6 +26,7 @@ __all__ = [
     "fully_convolutional",
     "low_rank_convolution",
     "mlp",
+    "searcher",
     "small_mlp",
     "unfold_patches",
 ]

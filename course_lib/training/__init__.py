@@ -8,6 +8,7 @@ from course_lib.training.controls import (
     exchanged_gradients,
     permuted_dark_knowledge,
 )
+from course_lib.training.layerwise import Layerwise, first_weights, layer_responses, shuffled_adapter
 from course_lib.training.live import LiveTeacher
 from course_lib.training.loop import fit, fit_many
 from course_lib.training.methods import (
@@ -50,6 +51,7 @@ __all__ = [
     "TEACHER_GRADIENTS",
     "TEACHER_LOGITS",
     "Checkpoints",
+    "Layerwise",
     "LiveTeacher",
     "Objective",
     "PerStudent",
@@ -66,16 +68,19 @@ __all__ = [
     "confidence_weighted",
     "evened_dark_knowledge",
     "exchanged_gradients",
+    "first_weights",
     "fit",
     "fit_many",
     "gradient",
     "gradient_matching",
     "gradient_penalty",
     "hard_labels",
+    "layer_responses",
     "logits",
     "named_objective",
     "permuted_dark_knowledge",
     "shared_logits",
+    "shuffled_adapter",
     "smoothed_labels",
     "soft_targets",
     "student_activation",

@@ -120,9 +120,30 @@ def test_colour_images_can_be_scattered():
     assert made.centres[0, 0, 0] == rows[0] + 2
 
 
+def test_objects_stay_away_from_the_edge_and_may_come_as_near_as_asked(digits):
+    made = scatter(digits, canvases=200, objects=1, size=20, edge=3, seed=4)
+    corners = made.centres[:, 0] - 4
+    assert (corners.min(), corners.max()) == (3, 20 - 8 - 3)
+
+
+def test_clutter_is_examples_with_their_halves_exchanged_and_no_object(digits):
+    made = scatter(digits, canvases=5, objects=1, size=32, gap=1, clutter=2, seed=5)
+    assert made.labels.shape == (5, 1)
+    halves = [torch.cat([image[:, :, 4:], image[:, :, :4]], dim=2) for image in digits.images]
+    broken = {each.contiguous().numpy().tobytes() for each in halves}
+    for image, centre in zip(made.images, made.centres, strict=True):
+        top, left = corner(centre[0])
+        image[:, top : top + 8, left : left + 8] = 0
+        pieces = image.unfold(1, 8, 1).unfold(2, 8, 1).flatten(1, 2)[0]  # (places, 8, 8)
+        found = [piece.sum() for piece in pieces if piece.contiguous().numpy().tobytes() in broken]
+        assert sum(found) == image.sum()
+
+
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
+        ({"clutter": -1}, "clutter must be an integer of at least 0, got -1"),
+        ({"edge": 5}, "size must be an integer of at least 18, got 16"),
         ({"canvases": 0}, "canvases must be an integer of at least 1, got 0"),
         ({"objects": 1.5}, "objects must be an integer of at least 1, got 1.5"),
         ({"size": 7}, "size must be an integer of at least 8, got 7"),

@@ -20,13 +20,17 @@ OTHER = {
     "04": {"seed": 1, "labels": 200, "matrix_temperature": 2.0},
     "05": {"seed": 1, "beta": 0.5, "lam": 1.0, "matrix_temperature": 2.0},
     "06": {"seed": 1, "temperature": 2.0, "labels": 100},
-    "07": {"seed": 1, "temperature": 2.0, "lam": 0.5, "sharpness": 20.0, "rank": 4},
+    "07": {
+        **{"seed": 1, "temperature": 2.0, "lam": 0.5, "sharpness": 20.0},
+        **{"layer_weight": 0.3, "gamma": 0.01, "rank": 4},
+    },
     "08": {"seed": 1, "temperature": 2.0, "lam": 0.5, "margin": 0.5, "tolerance": 0.1},
     "09": {
         **{"seed": 1, "temperature": 2.0, "seeds": 2},
         **{"batch_size": 64, "epochs": 3, "checkpoint_every": 1, "validation": 0.2},
     },
     "10": {"seed": 1, "labels": 200},
+    "15": {"seed": 1, "temperature": 4.0, "threshold": 0.3, "tolerance": 6.0},
 }
 
 
