@@ -77,8 +77,8 @@ def softmax_jacobian(teacher_logits: Tensor, temperature: float) -> Tensor:
 def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     """The one column S = softmax(F) − onehot(c), with which JᵀS is the gradient of the cross-entropy with the labels.
 
-    A loss of JᵀS is double backpropagation where the logits are the student's, in its graph; with detached logits it has
-    the same value and another gradient by the weights.
+    A loss of JᵀS is double backpropagation where the logits are the student's, in its graph; with detached logits it
+    has the same value and another gradient by the weights.
 
     Args:
         logits: F, shape (N, C), any floating type; half precision is computed in float32.
