@@ -3,6 +3,7 @@
 import html
 import os
 
+from course_lib.cards import badge, card, in_ipython
 from course_lib.errors import CourseError
 from course_lib.mime import CLAIM
 
@@ -25,7 +26,7 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
 
     Raises:
         ClaimError: it does not hold, under ``COURSE_CLAIMS=strict``.
-        CourseError: ``holds`` is not a truth value (a Comparison is none; compare its verdict).
+        CourseError: ``holds`` is not a truth value (a Comparison is not one; compare its verdict).
     """
     if not isinstance(holds, bool):
         # A Comparison, a non-empty string or NaN would all pass for true.
@@ -35,7 +36,7 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
         holds = bool(holds)
     verdict = "HOLDS" if holds else "DOES NOT HOLD"
     plain = f"{verdict}: {sentence}" + (f" ({evidence})" if evidence else "")
-    if _in_ipython():
+    if in_ipython():
         from IPython.display import display
 
         data = {"sentence": sentence, "holds": holds, "evidence": evidence}
@@ -46,22 +47,8 @@ def claim(sentence: str, holds: bool, evidence: str = "") -> None:
         raise ClaimError(plain)
 
 
-def _in_ipython() -> bool:
-    """Whether an output cell or an IPython prompt is there; in a plain script ``display`` would print the raw data."""
-    try:
-        from IPython import get_ipython
-    except ImportError:
-        return False
-    return get_ipython() is not None
-
-
 def _card(sentence: str, holds: bool, evidence: str) -> str:
-    """The claim for the eye; legible on a light and on a dark page, and without telling colours apart."""
-    color, mark, verdict = ("#009e73", "✔", "holds") if holds else ("#d55e00", "✘", "does not hold here")
-    detail = (
-        f'<br><span style="opacity:.75;font-size:.9em">{html.escape(evidence)}</span>' if evidence else ""
-    )
-    return (
-        f'<div class="course-claim" style="border-left:4px solid {color};padding:.3em .9em;margin:.3em 0">'
-        f'<strong style="color:{color}">{mark} {verdict}</strong> &nbsp;{html.escape(sentence)}{detail}</div>'
-    )
+    """The claim for the eye."""
+    kind, verdict = ("good", "✔ holds") if holds else ("bad", "✘ does not hold here")
+    detail = f'<br><span style="opacity:.8;font-size:.9em">{html.escape(evidence)}</span>' if evidence else ""
+    return card(kind, "claim", f"{badge(kind, verdict)} &nbsp;{html.escape(sentence)}{detail}")

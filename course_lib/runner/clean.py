@@ -12,8 +12,9 @@ _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 def normalise(notebook: Any) -> Any:
     """Remove what depends on the run: papermill's and Jupyter's records, widget state and views, the Python version.
 
-    A live widget means nothing without its kernel, so an output that shows one goes too. Cells are numbered 1..n in
-    order. A cell of injected parameters stays, since the outputs below depend on it. Changes and returns ``notebook``.
+    A live widget means nothing without its kernel, so an output that shows one goes too, unless it has a form as HTML,
+    which stays. Cells are numbered 1..n in order. A cell of injected parameters stays, since the outputs below depend
+    on it. Changes and returns ``notebook``.
     """
     for key in ("papermill", "widgets"):
         notebook.metadata.pop(key, None)
@@ -34,10 +35,16 @@ def normalise(notebook: Any) -> Any:
 
 def _normalise_code(cell: Any, number: int | None) -> None:
     cell.execution_count = number
-    cell.outputs = [output for output in cell.outputs if _WIDGET_VIEW not in output.get("data", {})]
+    cell.outputs = [output for output in cell.outputs if not _shows_only_a_widget(output)]
     for output in cell.outputs:
+        output.get("data", {}).pop(_WIDGET_VIEW, None)
         if output.output_type == "execute_result":
             output.execution_count = number
+
+
+def _shows_only_a_widget(output: Any) -> bool:
+    data = output.get("data", {})
+    return _WIDGET_VIEW in data and "text/html" not in data
 
 
 def store(executed: Path, source: Path, cover: Path) -> None:

@@ -1,26 +1,42 @@
-"""Showing: figures with intervals, tables of comparisons, and temperature, λ and charts to move by hand."""
+"""Showing: figures with intervals, tables, schematics, guesses beside outcomes, and charts to move by hand."""
 
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.show.figures import bars, curves, heatmap, image_grid, points
+from course_lib.show.calibration import reliability
+from course_lib.show.figures import bars, curves, image_grid, points
+from course_lib.show.matrix import heatmap
+from course_lib.show.paired import budget_curves, pairs, slopes
+from course_lib.show.predict import predict, predicted
+from course_lib.show.schematic import Arrow, Axis, Box, schematic
 from course_lib.show.style import METHODS, color, use_style
-from course_lib.show.table import comparison_table
+from course_lib.show.table import comparison_table, diagnosis_table
 from course_lib.show.tuning_map import tuning_map
 
 __all__ = [
     "METHODS",
+    "Arrow",
+    "Axis",
+    "Box",
     "bars",
+    "budget_curves",
     "color",
     "comparison_table",
     "curves",
+    "diagnosis_table",
     "explorer_chart",
     "heatmap",
     "image_grid",
     "mix_chart",
+    "pairs",
     "points",
+    "predict",
+    "predicted",
+    "reliability",
+    "schematic",
+    "slopes",
     "split_chart",
     "split_slider",
     "temperature_chart",

@@ -7,7 +7,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.image import AxesImage
 from torch import Tensor
 
 from course_lib.errors import CourseError
@@ -64,7 +63,7 @@ def bars(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
     """
     intervals = _intervals(labels, values)
     places = np.arange(len(labels))
-    ax.bar(places, [each.mean for each in intervals], width=0.6, color=_colors(labels))
+    ax.bar(places, [each.mean for each in intervals], width=0.6, color=colors_of(labels))
     whiskers = [each for each in zip(places, intervals, strict=True) if each[1].high > each[1].low]
     if whiskers:
         middle = np.array([each.mean for _, each in whiskers])
@@ -96,7 +95,7 @@ def points(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
         CourseError: not as many values as labels, none at all, or a number that is not finite.
     """
     intervals = _intervals(labels, values)
-    for place, (label, each, color) in enumerate(zip(labels, intervals, _colors(labels), strict=True)):
+    for place, (label, each, color) in enumerate(zip(labels, intervals, colors_of(labels), strict=True)):
         known = METHODS.get(_name(label))
         ax.errorbar(
             each.mean,
@@ -110,51 +109,6 @@ def points(ax: Axes, labels: Sequence[str], values: Sequence[Any]) -> None:
     ax.set_yticks(range(len(labels)), [str(label) for label in labels])
     ax.set_ylim(len(labels) - 0.4, -0.6)
     ax.grid(False, axis="y")
-
-
-def heatmap(
-    ax: Axes,
-    matrix: Any,
-    row_labels: Sequence[Any],
-    column_labels: Sequence[Any],
-    *,
-    vmin: float | None = None,
-    vmax: float | None = None,
-    fmt: str | None = None,
-) -> AxesImage:
-    """Draw a matrix in shades of blue, dark for large.
-
-    Args:
-        ax: where to draw.
-        matrix: (R, C) numbers.
-        row_labels: (R,) names, from the top.
-        column_labels: (C,) names.
-        vmin: value of the lightest shade, else the smallest number.
-        vmax: value of the darkest shade, else the largest number.
-        fmt: writes each number into its cell, such as "{:.1f}". Without it a colour bar tells the values.
-
-    Raises:
-        CourseError: the labels do not fit the matrix.
-    """
-    values = np.asarray(matrix, dtype=float)
-    if values.ndim != 2 or values.shape != (len(row_labels), len(column_labels)):
-        raise CourseError(
-            f"matrix must have shape ({len(row_labels)}, {len(column_labels)}) as the labels say, "
-            f"got {values.shape}"
-        )
-    image = ax.imshow(values, cmap="Blues", vmin=vmin, vmax=vmax)
-    ax.set_xticks(range(len(column_labels)), [str(label) for label in column_labels])
-    ax.set_yticks(range(len(row_labels)), [str(label) for label in row_labels])
-    ax.tick_params(length=0)
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-    if fmt is None:
-        ax.figure.colorbar(image, ax=ax, shrink=0.8).outline.set_visible(False)
-        return image
-    for (row, column), value in np.ndenumerate(values):
-        ink = "white" if image.norm(value) > 0.7 else "black"
-        ax.text(column, row, fmt.format(value), ha="center", va="center", color=ink, fontsize=10)
-    return image
 
 
 def image_grid(images: Tensor, *, titles: Sequence[Any] | None = None, columns: int = 10) -> None:
@@ -217,7 +171,7 @@ def _name(label: str) -> str:
     return " ".join(str(label).split())
 
 
-def _colors(labels: Sequence[str]) -> list[str]:
+def colors_of(labels: Sequence[str]) -> list[str]:
     """Methods have their own colours. All other labels share one, for they are told apart by their place."""
     names = [_name(label) for label in labels]
     taken = {METHODS[name].color for name in names if name in METHODS}

@@ -1,74 +1,138 @@
-"""Comparisons as a table for the page and as plain text."""
+"""Comparisons and diagnoses as tables, for the page and as plain text."""
 
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from course_lib.cards import badge
 from course_lib.errors import CourseError
-from course_lib.measure import Comparison
+from course_lib.measure import Comparison, Interval, interval
 
-_HEAD = ("", "mean difference", "interval", "pairs", "verdict")
-_MARKS = {"BEATS": ("✔", "#009e73"), "WORSE": ("✘", "#d55e00"), "NO DIFFERENCE": ("○", "#8a8a8a")}
+VERDICTS = ("BEATS", "WORSE", "NO DIFFERENCE", "UNDECIDED")
+_BADGES = {
+    "BEATS": ("good", "✔ BEATS"),
+    "WORSE": ("bad", "✘ WORSE"),
+    "NO DIFFERENCE": ("open", "= NO DIFFERENCE"),
+    "UNDECIDED": ("open", "? UNDECIDED"),
+}
 
 
 @dataclass(frozen=True)
-class ComparisonTable:
-    """Shown by notebooks as HTML and elsewhere as text, a row per comparison."""
+class Table:
+    """Shown by notebooks as HTML and elsewhere as text. The first column names its row; verdicts get a badge.
 
-    comparisons: Mapping[str, Comparison]
+    Attributes:
+        head: (C,) headings.
+        rows: C cells each.
+    """
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
 
     def __repr__(self) -> str:
-        rows = [_HEAD, *self._rows()]
-        widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
+        lines = [self.head, *self.rows]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(self.head))]
         return "\n".join(
             "  ".join(
-                cell.ljust(width) if column in (0, 4) else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+                cell.ljust(width) if self._is_text(column) else cell.rjust(width)
+                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
             ).rstrip()
-            for row in rows
+            for line in lines
         )
 
     def _repr_html_(self) -> str:
-        def cells(row: tuple[str, ...], tag: str) -> str:
-            # Only the names may take two lines: then all columns fit beside a website's menu.
-            styles = ("text-align:left;min-width:9em", *["text-align:right;white-space:nowrap"] * 3)
-            return "".join(
-                f'<{tag} style="{style};padding:.25em .5em">{content}</{tag}>'
-                for content, style in zip(row, (*styles, "text-align:left;white-space:nowrap"), strict=True)
-            )
-
-        body = ""
-        for row in self._rows():
-            mark, color = _MARKS[row[4]]
-            verdict = f'<span style="color:{color}">{mark}</span> <strong>{html.escape(row[4])}</strong>'
-            shown = (html.escape(row[0]), *row[1:4], verdict)
-            body += f"<tr>{cells(shown, 'td')}</tr>"
+        body = "".join(f"<tr>{self._cells(row, 'td')}</tr>" for row in self.rows)
         return (
-            f'<table class="course-comparisons" style="font-size:.9em"><thead><tr>{cells(_HEAD, "th")}</tr></thead>'
-            f"<tbody>{body}</tbody></table>"
+            '<table class="course-table" style="font-size:.9em">'
+            f"<thead><tr>{self._cells(self.head, 'th')}</tr></thead><tbody>{body}</tbody></table>"
         )
 
-    def _rows(self) -> list[tuple[str, ...]]:
-        return [
-            (str(label), f"{c.difference:+.3g}", f"[{c.low:+.3g}, {c.high:+.3g}]", str(c.pairs), c.verdict)
-            for label, c in self.comparisons.items()
-        ]
+    def _cells(self, row: Sequence[str], tag: str) -> str:
+        # Only names and headings may take two lines: then all columns fit beside a website's menu.
+        return "".join(
+            f'<{tag} style="text-align:{"left" if self._is_text(column) else "right"};padding:.25em .5em;'
+            f'{"min-width:9em" if column == 0 else "" if tag == "th" else "white-space:nowrap"}">'
+            f"{_content(cell)}</{tag}>"
+            for column, cell in enumerate(row)
+        )
+
+    def _is_text(self, column: int) -> bool:
+        return column == 0 or self.rows[0][column] in VERDICTS
 
 
-def comparison_table(comparisons: Mapping[str, Comparison]) -> ComparisonTable:
-    """A table of paired comparisons: mean difference, interval, number of pairs, verdict.
+def _content(cell: str) -> str:
+    return badge(*_BADGES[cell]) if cell in _BADGES else html.escape(cell)
+
+
+def comparison_table(comparisons: Mapping[str, Comparison]) -> Table:
+    """A table of paired comparisons: mean difference, interval, margin where one is stated, pairs, verdict.
 
     Args:
         comparisons: results of ``measure.compare`` by name, in the order of the rows.
 
     Raises:
-        CourseError: it is empty, or an entry is no ``Comparison``.
+        CourseError: it is empty, or an entry is not a ``Comparison``.
     """
-    if not isinstance(comparisons, Mapping) or not comparisons:
-        raise CourseError(f"comparisons must be a mapping with at least one entry, got {comparisons!r}")
-    for label, each in comparisons.items():
-        if not isinstance(each, Comparison):
+    check_entries("comparisons", comparisons, Comparison, "measure.compare")
+    stated = any(each.margin is not None for each in comparisons.values())
+    head = ("", "mean difference", "interval", *["margin"] * stated, "pairs", "verdict")
+    rows = []
+    for label, c in comparisons.items():
+        margin = "" if c.margin is None else f"±{c.margin:g}"
+        numbers = (f"{c.difference:+.3g}", f"[{c.low:+.3g}, {c.high:+.3g}]", *[margin] * stated)
+        rows.append((str(label), *numbers, str(c.pairs), c.verdict))
+    return Table(head, tuple(rows))
+
+
+def diagnosis_table(diagnoses: Mapping[str, Any]) -> Table:
+    """A table of the four numbers that tell under-training, overfitting, failed imitation and bad calibration apart.
+
+    All in per cent or points, the mean over students with its 95 % t interval.
+
+    Args:
+        diagnoses: results of ``measure.diagnose`` by the name of the method, in the order of the rows.
+
+    Raises:
+        CourseError: it is empty, or an entry is not a ``Diagnosis``.
+    """
+    from course_lib.measure import Diagnosis
+
+    check_entries("diagnoses", diagnoses, Diagnosis, "measure.diagnose")
+    head = (
+        "",
+        "right on its own training images, %",
+        "right on test images, %",
+        "agrees with the teacher, %",
+        "confidence − accuracy, points",
+    )
+    rows = [
+        (
+            str(label),
+            _percent(each.train),
+            _percent(each.test),
+            "–" if each.agreement is None else _percent(each.agreement),
+            _percent(each.confidence_gap, "+"),
+        )
+        for label, each in diagnoses.items()
+    ]
+    return Table(head, tuple(rows))
+
+
+def _percent(shares: Any, sign: str = "") -> str:
+    """ "97.1 [96.8, 97.4]" for shares of several students, "97.1" for that of one."""
+    values = [100 * float(share) for share in shares]
+    each = interval(values) if len(values) > 1 else Interval(values[0], values[0], values[0])
+    mean, low, high = (f"{value:{sign}.1f}" for value in (each.mean, each.low, each.high))
+    return f"{mean} [{low}, {high}]" if len(values) > 1 else mean
+
+
+def check_entries(name: str, entries: Any, kind: type, source: str) -> None:
+    """Refuse what is not a mapping with at least one entry, all of ``kind``, which ``source`` returns."""
+    if not isinstance(entries, Mapping) or not entries:
+        raise CourseError(f"{name} must be a mapping with at least one entry, got {entries!r}")
+    for label, each in entries.items():
+        if not isinstance(each, kind):
             raise CourseError(
-                f"comparisons must hold results of measure.compare, got {type(each).__name__} for {label!r}"
+                f"{name} must hold results of {source}, got {type(each).__name__} for {label!r}"
             )
-    return ComparisonTable(dict(comparisons))

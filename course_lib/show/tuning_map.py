@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from course_lib.show.figures import heatmap
+from course_lib.show.matrix import heatmap
 from course_lib.show.style import VERMILION
 from course_lib.tuning import Grid
 
