@@ -13,6 +13,7 @@ from course_lib.measure.compare import Comparison, Interval, compare, holm, inte
 from course_lib.measure.cost import Cost, Load, Timing, cost, load_curve, macs
 from course_lib.measure.detection import Detections, find_peaks, match_places, pooled, score_detections
 from course_lib.measure.diagnosis import Diagnosis, diagnose
+from course_lib.measure.margins import boundary_distance
 from course_lib.measure.quality import (
     Scores,
     accuracy,
@@ -38,6 +39,7 @@ __all__ = [
     "Timing",
     "accuracy",
     "agreement",
+    "boundary_distance",
     "budget_curve",
     "calibrating_temperature",
     "claim",

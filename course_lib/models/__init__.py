@@ -7,11 +7,13 @@ from course_lib.models.evaluating import evaluating
 from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
+from course_lib.models.noise import NoisyInputs, with_noise
 from course_lib.models.regressors import WithRegressors
 
 __all__ = [
     "Activations",
     "HalfPrecision",
+    "NoisyInputs",
     "WithRegressors",
     "alexnet",
     "big_mlp",
@@ -22,4 +24,5 @@ __all__ = [
     "mlp",
     "small_mlp",
     "unfold_patches",
+    "with_noise",
 ]

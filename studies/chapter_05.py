@@ -1,0 +1,257 @@
+"""Chapter 05: what a penalty on gradients is worth, beside its rivals, over steps, noise, teachers and splits.
+
+All methods choose their one setting from as many values, on validation images with the noise in question.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from course_lib import losses, measure
+from course_lib.data import Examples, load
+from course_lib.matrices import class_soft_matrix
+from course_lib.models import cnn_teacher, small_mlp, with_noise
+from course_lib.training import (
+    Objective,
+    PerStudent,
+    Recipe,
+    Runs,
+    Term,
+    cache_teacher,
+    fit,
+    fit_many,
+    hard_labels,
+    teacher_logits,
+)
+from studies.study import Study
+
+STEPS = (200, 800, 4000)
+SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)  # standard deviation of the noise, as a share of black against white
+TUNED_FOR = (0.0, 0.4)  # of these
+PAIRS, SEARCH = range(20), range(1000, 1004)
+SETTINGS = (
+    (0, 200),
+    (1, 200),
+    (2, 200),
+    (0, 50),
+)  # world, which is the seed of split, teacher and noise; labels
+GRIDS = {
+    "penalty on hard labels": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+    "penalty on logits": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+    "weight decay": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+    "noise": (0.2, 0.4, 0.6, 0.8, 1.1, 1.5, 2.0),
+    "double backpropagation": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+}
+# By name: data term, what is added, its soft matrix, and its target in units of the teacher's mean norm.
+METHODS = {
+    "hard labels": ("hard", None),
+    "hard + weight decay": ("hard", "weight decay"),
+    "hard + noise": ("hard", "noise"),
+    "hard + double backpropagation": ("hard", "double backpropagation"),
+    "hard + penalty, identity": ("hard", "penalty", "identity", 0.0),
+    "hard + penalty, S": ("hard", "penalty", "S", 0.0),
+    "hard + penalty, S permuted": ("hard", "penalty", "S permuted", 0.0),
+    "hard + penalty, S, teacher's norm": ("hard", "penalty", "S", 1.0),
+    "logits": ("logits", None),
+    "logits + weight decay": ("logits", "weight decay"),
+    "logits + noise": ("logits", "noise"),
+    "logits + penalty, S": ("logits", "penalty", "S", 0.0),
+    "logits + penalty, S, teacher's norm": ("logits", "penalty", "S", 1.0),
+}
+# These are measured in world 0 at 200 labels only.
+ONCE = ("hard + double backpropagation", "hard + penalty, S, teacher's norm", "logits + weight decay")
+Counts = dict[str, dict[str, list]]  # by steps and share of noise: right answers, by value and student
+
+
+class World:
+    """A split of the digits, a teacher, its soft matrix in three versions, and noise."""
+
+    def __init__(self, seed: int):
+        self.seed, self.digits = seed, load("digits", seed=seed)
+        recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
+        self.teacher = fit(cnn_teacher, hard_labels(), self.digits.train, recipe, seed=seed).model
+        self.black_to_white = 1 / float(self.digits.train.std[0])
+        train = self.digits.train
+        S = class_soft_matrix(teacher_logits(self.teacher, train), train.labels, 4.0, 10)
+        self.cache = cache_teacher(self.teacher, train, soft_matrix=S)
+        self.alpha = float(self.cache.gradients.flatten(1).norm(dim=1).mean())
+        identity = torch.eye(10) * S.norm() / 10**0.5  # as large as S
+        self.matrices = {"S": S, "identity": identity, "S permuted": permuted(S, seed)}
+
+    def subsets(self, size: int, seeds: Sequence[int]) -> list[Examples]:
+        drawn = {seed: self.digits.train.subset(size, seed=seed) for seed in set(seeds)}
+        return [drawn[seed] for seed in seeds]
+
+    def counts(self, runs: Runs, part: Examples) -> dict[str, dict[str, Tensor]]:
+        """Right answers under each noise, which is the same for all students, (students,) each."""
+        draw = torch.randn(part.inputs.shape, generator=torch.Generator().manual_seed(self.seed))
+
+        def right(students: Runs, share: float) -> Tensor:
+            noisy = part.inputs + share * self.black_to_white * draw
+            return (students.logits(noisy).argmax(dim=2) == part.labels).sum(dim=1)
+
+        return {
+            str(steps): {str(share): right(runs.at(steps), share) for share in SHARES}
+            for steps in runs.budgets
+        }
+
+
+def permuted(S: Tensor, seed: int) -> Tensor:
+    """S with its diagonal, and the rest of every column in another order: without what classes are alike."""
+    generator, result = torch.Generator().manual_seed(seed), S.clone()
+    for column in range(S.shape[1]):
+        rest = [row for row in range(len(S)) if row != column]
+        result[rest, column] = S[rest, column][torch.randperm(len(rest), generator=generator)]
+    return result
+
+
+def objective(world: World, data: str, values: Sequence[float], added: str | None, *how) -> Objective:
+    """The data term, and for gradients a second term with one weight for each student."""
+    first = Term("hard", losses.hard_label_loss) if data == "hard" else Term("logits", losses.logit_loss)
+    if added == "penalty":
+        matrix, target = world.matrices[how[0]], how[1] * world.alpha
+        settings = {"layers": ["inputs"], "soft_matrix": matrix, "target_norm": target}
+        return Objective(
+            [first, Term("penalty", losses.gradient_penalty_loss, PerStudent(values), **settings)]
+        )
+    if added == "double backpropagation":
+        return Objective([first, Term("slope", losses.double_backpropagation_loss, PerStudent(values))])
+    return Objective([first])
+
+
+def train(world: World, size: int, method: str, values: Sequence[float], seeds: Sequence[int]) -> Runs:
+    """One student for each value and seed, all at once; for weight decay and noise all values must be equal."""
+    data, added, *how = METHODS[method]
+    build = partial(with_noise, small_mlp, values[0]) if added == "noise" else small_mlp
+    decay = values[0] if added == "weight decay" else 0.0
+    recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3, weight_decay=decay)
+    goal = objective(world, data, values, added, *how)
+    own = world.subsets(size, seeds)
+    return fit_many(build, goal, own, recipe, seeds=seeds, teacher=world.cache, keep=STEPS[:-1])
+
+
+def grid_of(method: str) -> tuple[float, ...]:
+    data, added, *_ = METHODS[method]
+    if added == "penalty":
+        return GRIDS["penalty on hard labels" if data == "hard" else "penalty on logits"]
+    return (0.0,) if added is None else GRIDS[added]
+
+
+def search(world: World, size: int, method: str) -> Counts:
+    """Right answers on validation images of the search's students, by value, one list each."""
+    grid, seeds = grid_of(method), list(SEARCH)
+    apart = METHODS[method][1] in ("weight decay", "noise")
+    batches = [[value] for value in grid] if apart else [list(grid)]
+    found = []
+    for batch in batches:
+        values = [value for value in batch for _ in seeds]
+        runs = train(world, size, method, values, seeds * len(batch))
+        found.append(world.counts(runs, world.digits.validation))
+    return {
+        steps: {
+            share: [row for each in found for row in each[steps][share].view(-1, len(seeds)).tolist()]
+            for share in found[0][steps]
+        }
+        for steps in found[0]
+    }
+
+
+def chosen(searched: Counts, grid: Sequence[float], steps: int, share: float) -> float:
+    """The value whose students are best on validation images under this noise."""
+    sums = [sum(row) for row in searched[str(steps)][str(share)]]
+    return grid[sums.index(max(sums))]
+
+
+def compared(world: World, size: int, method: str, value: float) -> dict:
+    """Right answers of the paired students on test images, and their four diagnostic numbers without noise."""
+    seeds = list(PAIRS)
+    runs = train(world, size, method, [value] * len(seeds), seeds)
+    counts = world.counts(runs, world.digits.test)
+    answers = teacher_logits(world.teacher, world.digits.test)
+    own = world.subsets(size, seeds)
+    diagnoses = {
+        str(steps): measure.diagnose(runs.at(steps), own, world.digits.test, answers) for steps in STEPS
+    }
+    return {
+        "right": {
+            steps: {share: row.tolist() for share, row in each.items()} for steps, each in counts.items()
+        },
+        "diagnosis": {
+            steps: {
+                name: [round(float(x), 4) for x in getattr(each, name)]
+                for name in ("train", "agreement", "confidence_gap")
+            }
+            for steps, each in diagnoses.items()
+        },
+    }
+
+
+def baselines(world: World, size: int) -> dict[str, dict[str, list[int]]]:
+    """Right answers of classical methods on the same labelled images, under the same noise."""
+    test = world.digits.test
+    draw = torch.randn(test.inputs.shape, generator=torch.Generator().manual_seed(world.seed))
+    result = {}
+    for name, make in measure.BASELINES.items():
+        fitted = [make().fit(own.inputs.flatten(1), own.labels) for own in world.subsets(size, list(PAIRS))]
+        result[name] = {}
+        for share in SHARES:
+            noisy = (test.inputs + share * world.black_to_white * draw).flatten(1)
+            right = [int((torch.from_numpy(each.predict(noisy)) == test.labels).sum()) for each in fitted]
+            result[name][str(share)] = right
+    return result
+
+
+def measure_setting(study: Study, seed: int, size: int) -> dict:
+    """All methods in one world at one number of labels."""
+    world = World(seed)
+    where = f"world {seed}, {size} labels"
+    result = {
+        "world": seed,
+        "labels": size,
+        "black to white": world.black_to_white,
+        "alpha": world.alpha,
+        "test images": len(world.digits.test),
+        "validation images": len(world.digits.validation),
+        "baselines": study.kept(f"{where}, baselines", lambda: baselines(world, size)),
+        "searched": {},
+        "chosen": {},
+        "compared": {},
+    }
+    for method in METHODS:
+        if method in ONCE and (seed, size) != SETTINGS[0]:
+            continue
+        found = study.kept(f"{where}, {method}, search", partial(search, world, size, method))
+        best = {str(share): chosen(found, grid_of(method), STEPS[-1], share) for share in TUNED_FOR}
+        result["searched"][method] = {share: found[str(STEPS[-1])][share] for share in best}
+        result["chosen"][method] = best
+        result["compared"][method] = {
+            str(value): study.kept(
+                f"{where}, {method}, {value}", partial(compared, world, size, method, value)
+            )
+            for value in dict.fromkeys(best.values())
+        }
+    return result
+
+
+def make_study() -> Study:
+    settings = {
+        "steps": STEPS,
+        "noise": SHARES,
+        "tuned for": TUNED_FOR,
+        "pairs": len(PAIRS),
+        "search seeds": len(SEARCH),
+        "settings": SETTINGS,
+        "grids": GRIDS,
+        "methods": METHODS,
+    }
+    return Study(
+        "chapter_05", "Penalties on gradients and their rivals on the digits, by steps and noise", settings
+    )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    study = make_study()
+    study.write(measured=[measure_setting(study, *setting) for setting in SETTINGS])
