@@ -30,19 +30,16 @@ from studies.study import Study
 STEPS = (200, 800, 4000)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)  # standard deviation of the noise, as a share of black against white
 TUNED_FOR = (0.0, 0.4)  # of these
-PAIRS, SEARCH = range(20), range(1000, 1004)
-SETTINGS = (
-    (0, 200),
-    (1, 200),
-    (2, 200),
-    (0, 50),
-)  # world, which is the seed of split, teacher and noise; labels
+PAIRS, SEARCH = range(20), range(1000, 1003)
+LABELS = 200
+WORLDS = (0, 1, 2)  # seed of split, teacher and noise; the settings are chosen in the first
+# All of seven values, the first without effect.
 GRIDS = {
-    "penalty on hard labels": (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
-    "penalty on logits": (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
-    "weight decay": (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
-    "noise": (0.2, 0.4, 0.6, 0.8, 1.1, 1.5, 2.0),
-    "double backpropagation": (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    "weight decay": (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
+    "noise": (0.0, 0.4, 0.6, 0.8, 1.1, 1.5, 2.0),
+    "double backpropagation": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+    "penalty on hard labels": (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
+    "penalty on logits": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
 }
 # By name: data term, what is added, its soft matrix, and its target in units of the teacher's mean norm.
 METHODS = {
@@ -55,13 +52,12 @@ METHODS = {
     "hard + penalty, S permuted": ("hard", "penalty", "S permuted", 0.0),
     "hard + penalty, S, teacher's norm": ("hard", "penalty", "S", 1.0),
     "logits": ("logits", None),
-    "logits + weight decay": ("logits", "weight decay"),
     "logits + noise": ("logits", "noise"),
     "logits + penalty, S": ("logits", "penalty", "S", 0.0),
     "logits + penalty, S, teacher's norm": ("logits", "penalty", "S", 1.0),
 }
-# These are measured in world 0 at 200 labels only.
-ONCE = ("hard + double backpropagation", "hard + penalty, S, teacher's norm", "logits + weight decay")
+# These are measured in the first world only.
+ONCE = ("hard + weight decay", "hard + double backpropagation", "hard + penalty, S, teacher's norm")
 Counts = dict[str, dict[str, list]]  # by steps and share of noise: right answers, by value and student
 
 
@@ -80,8 +76,8 @@ class World:
         identity = torch.eye(10) * S.norm() / 10**0.5  # as large as S
         self.matrices = {"S": S, "identity": identity, "S permuted": permuted(S, seed)}
 
-    def subsets(self, size: int, seeds: Sequence[int]) -> list[Examples]:
-        drawn = {seed: self.digits.train.subset(size, seed=seed) for seed in set(seeds)}
+    def subsets(self, seeds: Sequence[int]) -> list[Examples]:
+        drawn = {seed: self.digits.train.subset(LABELS, seed=seed) for seed in set(seeds)}
         return [drawn[seed] for seed in seeds]
 
     def counts(self, runs: Runs, part: Examples) -> dict[str, dict[str, Tensor]]:
@@ -121,14 +117,15 @@ def objective(world: World, data: str, values: Sequence[float], added: str | Non
     return Objective([first])
 
 
-def train(world: World, size: int, method: str, values: Sequence[float], seeds: Sequence[int]) -> Runs:
-    """One student for each value and seed, all at once; for weight decay and noise all values must be equal."""
+def train(world: World, method: str, values: Sequence[float], seeds: Sequence[int]) -> Runs:
+    """One student for each value and seed, all at once; for weight decay all values must be equal."""
     data, added, *how = METHODS[method]
-    build = partial(with_noise, small_mlp, values[0]) if added == "noise" else small_mlp
+    sigmas = iter(values)
+    build = (lambda: with_noise(small_mlp, next(sigmas))) if added == "noise" else small_mlp
     decay = values[0] if added == "weight decay" else 0.0
     recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3, weight_decay=decay)
     goal = objective(world, data, values, added, *how)
-    own = world.subsets(size, seeds)
+    own = world.subsets(seeds)
     return fit_many(build, goal, own, recipe, seeds=seeds, teacher=world.cache, keep=STEPS[:-1])
 
 
@@ -139,15 +136,15 @@ def grid_of(method: str) -> tuple[float, ...]:
     return (0.0,) if added is None else GRIDS[added]
 
 
-def search(world: World, size: int, method: str) -> Counts:
+def search(world: World, method: str) -> Counts:
     """Right answers on validation images of the search's students, by value, one list each."""
     grid, seeds = grid_of(method), list(SEARCH)
-    apart = METHODS[method][1] in ("weight decay", "noise")
+    apart = METHODS[method][1] == "weight decay"
     batches = [[value] for value in grid] if apart else [list(grid)]
     found = []
     for batch in batches:
         values = [value for value in batch for _ in seeds]
-        runs = train(world, size, method, values, seeds * len(batch))
+        runs = train(world, method, values, seeds * len(batch))
         found.append(world.counts(runs, world.digits.validation))
     return {
         steps: {
@@ -164,13 +161,13 @@ def chosen(searched: Counts, grid: Sequence[float], steps: int, share: float) ->
     return grid[sums.index(max(sums))]
 
 
-def compared(world: World, size: int, method: str, value: float) -> dict:
+def compared(world: World, method: str, value: float) -> dict:
     """Right answers of the paired students on test images, and their four diagnostic numbers without noise."""
     seeds = list(PAIRS)
-    runs = train(world, size, method, [value] * len(seeds), seeds)
+    runs = train(world, method, [value] * len(seeds), seeds)
     counts = world.counts(runs, world.digits.test)
     answers = teacher_logits(world.teacher, world.digits.test)
-    own = world.subsets(size, seeds)
+    own = world.subsets(seeds)
     diagnoses = {
         str(steps): measure.diagnose(runs.at(steps), own, world.digits.test, answers) for steps in STEPS
     }
@@ -188,13 +185,13 @@ def compared(world: World, size: int, method: str, value: float) -> dict:
     }
 
 
-def baselines(world: World, size: int) -> dict[str, dict[str, list[int]]]:
+def baselines(world: World) -> dict[str, dict[str, list[int]]]:
     """Right answers of classical methods on the same labelled images, under the same noise."""
     test = world.digits.test
     draw = torch.randn(test.inputs.shape, generator=torch.Generator().manual_seed(world.seed))
     result = {}
     for name, make in measure.BASELINES.items():
-        fitted = [make().fit(own.inputs.flatten(1), own.labels) for own in world.subsets(size, list(PAIRS))]
+        fitted = [make().fit(own.inputs.flatten(1), own.labels) for own in world.subsets(list(PAIRS))]
         result[name] = {}
         for share in SHARES:
             noisy = (test.inputs + share * world.black_to_white * draw).flatten(1)
@@ -203,36 +200,32 @@ def baselines(world: World, size: int) -> dict[str, dict[str, list[int]]]:
     return result
 
 
-def measure_setting(study: Study, seed: int, size: int) -> dict:
-    """All methods in one world at one number of labels."""
+def searched(study: Study) -> dict[str, Counts]:
+    """By method, in the first world."""
+    world = World(WORLDS[0])
+    return {method: study.kept(f"search, {method}", partial(search, world, method)) for method in METHODS}
+
+
+def measure_world(study: Study, seed: int, settings: dict[str, dict[str, float]]) -> dict:
+    """All methods in one world, with the settings chosen in the first."""
     world = World(seed)
-    where = f"world {seed}, {size} labels"
-    result = {
+    methods = [method for method in METHODS if seed == WORLDS[0] or method not in ONCE]
+    return {
         "world": seed,
-        "labels": size,
         "black to white": world.black_to_white,
-        "alpha": world.alpha,
+        "teacher's norm": world.alpha,
         "test images": len(world.digits.test),
-        "validation images": len(world.digits.validation),
-        "baselines": study.kept(f"{where}, baselines", lambda: baselines(world, size)),
-        "searched": {},
-        "chosen": {},
-        "compared": {},
+        "baselines": study.kept(f"world {seed}, baselines", partial(baselines, world)),
+        "compared": {
+            method: {
+                str(value): study.kept(
+                    f"world {seed}, {method}, {value}", partial(compared, world, method, value)
+                )
+                for value in dict.fromkeys(settings[method].values())
+            }
+            for method in methods
+        },
     }
-    for method in METHODS:
-        if method in ONCE and (seed, size) != SETTINGS[0]:
-            continue
-        found = study.kept(f"{where}, {method}, search", partial(search, world, size, method))
-        best = {str(share): chosen(found, grid_of(method), STEPS[-1], share) for share in TUNED_FOR}
-        result["searched"][method] = {share: found[str(STEPS[-1])][share] for share in best}
-        result["chosen"][method] = best
-        result["compared"][method] = {
-            str(value): study.kept(
-                f"{where}, {method}, {value}", partial(compared, world, size, method, value)
-            )
-            for value in dict.fromkeys(best.values())
-        }
-    return result
 
 
 def make_study() -> Study:
@@ -240,9 +233,10 @@ def make_study() -> Study:
         "steps": STEPS,
         "noise": SHARES,
         "tuned for": TUNED_FOR,
+        "labels": LABELS,
         "pairs": len(PAIRS),
         "search seeds": len(SEARCH),
-        "settings": SETTINGS,
+        "worlds": WORLDS,
         "grids": GRIDS,
         "methods": METHODS,
     }
@@ -251,7 +245,22 @@ def make_study() -> Study:
     )
 
 
+def choices(found: dict[str, Counts]) -> dict[str, dict[str, float]]:
+    """By method and share of noise, the value chosen at the last step."""
+    return {
+        method: {str(share): chosen(each, grid_of(method), STEPS[-1], share) for share in TUNED_FOR}
+        for method, each in found.items()
+    }
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
     study = make_study()
-    study.write(measured=[measure_setting(study, *setting) for setting in SETTINGS])
+    found = searched(study)
+    settings = choices(found)
+    last = {
+        method: {str(share): each[str(STEPS[-1])][str(share)] for share in TUNED_FOR}
+        for method, each in found.items()
+    }
+    worlds = [measure_world(study, seed, settings) for seed in WORLDS]
+    study.write(searched=last, chosen=settings, worlds=worlds)

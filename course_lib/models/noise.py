@@ -16,13 +16,14 @@ class NoisyInputs(nn.Module):
     it makes ‖F − y‖² + σ² ‖∂F/∂x‖_F². Bishop, "Training with Noise is Equivalent to Tikhonov Regularization", 1995.
 
     Args:
-        sigma: σ ≥ 0, standard deviation in units of the normalised input.
+        sigma: σ ≥ 0, standard deviation in units of the normalised input. It is kept as a parameter that is not
+            learned, so that students trained at once may differ in it.
     """
 
     def __init__(self, sigma: float):
         super().__init__()
         check_not_negative(sigma=sigma)
-        self.sigma = sigma
+        self.sigma = nn.Parameter(torch.tensor(float(sigma)), requires_grad=False)
 
     def forward(self, inputs: Tensor) -> Tensor:
         return inputs + self.sigma * torch.randn_like(inputs) if self.training else inputs

@@ -79,7 +79,7 @@ def test_it_is_never_below_the_nearest_change_in_any_direction_and_mostly_close_
             assert distance >= nearest - 0.01 - 1e-4
             ratios.append(float(distance / nearest))
     assert len(ratios) >= 10
-    assert torch.tensor(ratios).median() < 1.1
+    assert torch.tensor(ratios).median() < 1.2
 
 
 def test_it_refuses_what_it_cannot_follow():
