@@ -192,6 +192,11 @@ def make_study() -> Study:
     return Study("chapter_06", "Size and direction of logits, features and gradients on the digits", settings)
 
 
+def rows_of(size: int) -> list[str]:
+    """With more labels the logits alone are asked about."""
+    return [name for name in ROWS if size == min(WORLDS) or name.startswith("logits")]
+
+
 def measure_labels(study: Study, size: int) -> dict:
     """All rows at one number of labels: the search in the first world, the comparison in all."""
     worlds = [World(seed) for seed in WORLDS[size]]
