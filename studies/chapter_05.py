@@ -56,8 +56,16 @@ METHODS = {
     "logits + penalty, S": ("logits", "penalty", "S", 0.0),
     "logits + penalty, S, teacher's norm": ("logits", "penalty", "S", 1.0),
 }
-# These are measured in the first world only.
-ONCE = ("hard + weight decay", "hard + double backpropagation", "hard + penalty, S, teacher's norm")
+# What is measured in the worlds after the first; IN_NOISE with the setting for noise alone.
+IN_ALL_WORLDS = (
+    "hard labels",
+    "hard + noise",
+    "hard + penalty, S",
+    "logits",
+    "logits + noise",
+    "logits + penalty, S",
+)
+IN_NOISE = ("hard + penalty, identity", "hard + penalty, S permuted")
 Counts = dict[str, dict[str, list]]  # by steps and share of noise: right answers, by value and student
 
 
@@ -209,7 +217,10 @@ def searched(study: Study) -> dict[str, Counts]:
 def measure_world(study: Study, seed: int, settings: dict[str, dict[str, float]]) -> dict:
     """All methods in one world, with the settings chosen in the first."""
     world = World(seed)
-    methods = [method for method in METHODS if seed == WORLDS[0] or method not in ONCE]
+    asked = {method: list(dict.fromkeys(each.values())) for method, each in settings.items()}
+    if seed != WORLDS[0]:
+        in_noise = {method: [settings[method][str(TUNED_FOR[-1])]] for method in IN_NOISE}
+        asked = {method: asked[method] for method in IN_ALL_WORLDS} | in_noise
     return {
         "world": seed,
         "black to white": world.black_to_white,
@@ -221,9 +232,9 @@ def measure_world(study: Study, seed: int, settings: dict[str, dict[str, float]]
                 str(value): study.kept(
                     f"world {seed}, {method}, {value}", partial(compared, world, method, value)
                 )
-                for value in dict.fromkeys(settings[method].values())
+                for value in values
             }
-            for method in methods
+            for method, values in asked.items()
         },
     }
 
