@@ -33,13 +33,15 @@ TUNED_FOR = (0.0, 0.4)  # of these
 PAIRS, SEARCH = range(20), range(1000, 1003)
 LABELS = 200
 WORLDS = (0, 1, 2)  # seed of split, teacher and noise; the settings are chosen in the first
-# All of seven values, the first without effect.
+# All of seven values, the first without effect; no chosen value lies at the other end.
 GRIDS = {
     "weight decay": (0.0, 0.0003, 0.001, 0.003, 0.01, 0.03, 0.1),
-    "noise": (0.0, 0.4, 0.6, 0.8, 1.1, 1.5, 2.0),
+    "noise on hard labels": (0.0, 0.6, 0.8, 1.1, 1.5, 2.0, 3.0),
+    "noise on logits": (0.0, 0.4, 0.6, 0.8, 1.1, 1.5, 2.0),
     "double backpropagation": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
     "penalty on hard labels": (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0),
     "penalty on logits": (0.0, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0),
+    "penalty on logits, teacher's norm": (0.0, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
 }
 # By name: data term, what is added, its soft matrix, and its target in units of the teacher's mean norm.
 METHODS = {
@@ -138,10 +140,12 @@ def train(world: World, method: str, values: Sequence[float], seeds: Sequence[in
 
 
 def grid_of(method: str) -> tuple[float, ...]:
-    data, added, *_ = METHODS[method]
-    if added == "penalty":
-        return GRIDS["penalty on hard labels" if data == "hard" else "penalty on logits"]
-    return (0.0,) if added is None else GRIDS[added]
+    data, added, *how = METHODS[method]
+    if added is None:
+        return (0.0,)
+    placed = f"{added} on {'hard labels' if data == 'hard' else 'logits'}"
+    names = (f"{placed}, teacher's norm" if how and how[-1] else placed, placed, added)
+    return next(GRIDS[name] for name in names if name in GRIDS)
 
 
 def search(world: World, method: str) -> Counts:
