@@ -58,16 +58,15 @@ METHODS = {
     "logits + penalty, S": ("logits", "penalty", "S", 0.0),
     "logits + penalty, S, teacher's norm": ("logits", "penalty", "S", 1.0),
 }
-# What is measured in the worlds after the first; IN_NOISE with the setting for noise alone.
-IN_ALL_WORLDS = (
-    "hard labels",
+# What is measured in the worlds after the first, with both settings or with the one for noise alone.
+IN_ALL_WORLDS = ("hard labels", "hard + penalty, S", "logits")
+IN_NOISE = (
     "hard + noise",
-    "hard + penalty, S",
-    "logits",
+    "hard + penalty, identity",
+    "hard + penalty, S permuted",
     "logits + noise",
     "logits + penalty, S",
 )
-IN_NOISE = ("hard + penalty, identity", "hard + penalty, S permuted")
 Counts = dict[str, dict[str, list]]  # by steps and share of noise: right answers, by value and student
 
 

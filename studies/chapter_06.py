@@ -3,7 +3,7 @@
 Every student minimises hard + weight · loss. The weight is chosen on validation images from nine values, one of them 0.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -193,8 +193,13 @@ def make_study() -> Study:
 
 
 def rows_of(size: int) -> list[str]:
-    """With more labels the logits alone are asked about."""
-    return [name for name in ROWS if size == min(WORLDS) or name.startswith("logits")]
+    """With more labels only the halves of the logits' distance, and both, are asked about."""
+    return list(ROWS) if size == min(WORLDS) else ["logits: radius", "logits: angle", "logits: both"]
+
+
+def rows_in(world: int, names: Iterable[str]) -> list[str]:
+    """Radius, angle and both in all worlds; other losses in the first."""
+    return [name for name in names if world == 0 or name.split(": ")[1] in ("radius", "angle", "both")]
 
 
 def measure_labels(study: Study, size: int) -> dict:
@@ -220,7 +225,9 @@ def measure_labels(study: Study, size: int) -> dict:
                 "test images": len(world.digits.test),
                 "baselines": baselines,
                 "hard labels": keep("logits: radius", 0.0),
-                "compared": {name: keep(name, weight) for name, weight in weights.items() if weight},
+                "compared": {
+                    name: keep(name, weights[name]) for name in rows_in(world.seed, weights) if weights[name]
+                },
             }
         )
     return result
