@@ -9,29 +9,29 @@ class CourseError(ValueError):
 
 
 def check_count(least: int = 1, /, **values: object) -> None:
-    """Refuse arguments, by name, that are no integer of at least ``least``; True is none."""
+    """Refuse arguments, by name, that are not integers of at least ``least``; True does not count as one."""
     for name, value in values.items():
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
             raise CourseError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
 def check_number(wanted: str, fits: Callable[[float], bool], /, **values: object) -> None:
-    """Refuse arguments, by name, that are no number, or one that does not fit; ``wanted`` says what does."""
+    """Refuse arguments, by name, that are not numbers, or do not fit; ``wanted`` says what does."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not fits(value):
             raise CourseError(f"{name} must be {wanted}, got {value!r}")
 
 
 def check_positive(**values: object) -> None:
-    """Refuse arguments, by name, that are no finite number above zero."""
+    """Refuse arguments, by name, that are not finite numbers above zero."""
     check_number("a finite number above 0", lambda value: 0 < value < float("inf"), **values)
 
 
 def check_not_negative(**values: object) -> None:
-    """Refuse arguments, by name, that are no finite number of at least zero."""
+    """Refuse arguments, by name, that are not finite numbers of at least zero."""
     check_number("a finite number of at least 0", lambda value: 0 <= value < float("inf"), **values)
 
 
 def check_below_one(**values: object) -> None:
-    """Refuse arguments, by name, that are no number from 0 to below 1."""
+    """Refuse arguments, by name, that are not numbers from 0 to below 1."""
     check_number("a number in [0, 1)", lambda value: 0 <= value < 1, **values)

@@ -57,7 +57,7 @@ def peak_memory() -> int | None:
 
 
 def commit() -> str | None:
-    """The commit of the course's folder, with "+" where files differ from it; None where it is no git checkout."""
+    """The commit of the course's folder, with "+" where files differ from it; None where it is not a git checkout."""
     root = str(Path(__file__).resolve().parents[1])
     if shutil.which("git") is None or not (Path(root) / ".git").exists():
         return None

@@ -13,6 +13,14 @@ settings.load_profile("course")
 torch.set_num_threads(1)  # tensors in tests are tiny, and sums do not depend on the machine's cores
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items):
+    """Websites take long to build: the tests that look at one stay in one process."""
+    for item in items:
+        if {"small_site", "course_site"} & set(item.fixturenames):
+            item.add_marker(pytest.mark.xdist_group("website"))
+
+
 CHROMIUM_FLAGS = (
     "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update --disable-sync "
     "--no-first-run"

@@ -1,4 +1,4 @@
-"""The one place that imports torchvision: it mends that one error, and no other."""
+"""The one place that imports torchvision: it fixes that one error, and no other."""
 
 import subprocess
 import sys

@@ -94,7 +94,7 @@ def main(
 
 @app.command()
 def check() -> None:
-    """Check the environment: [OK] or [FAIL] per item, with how to mend it; [--] is missing but not required."""
+    """Check the environment: [OK] or [FAIL] per item, with how to fix it; [--] is missing but not required."""
     from course_lib.cli.environment import checks
 
     out, failed = console(), 0
@@ -102,10 +102,11 @@ def check() -> None:
         failed += item.required and not item.ok
         mark = _mark(item.ok, item.required)
         out.print(f"{mark} {escape(item.name)}: {escape(item.found)}", highlight=False)
-        if not item.ok and item.mend:
-            out.print(f"        {escape(item.mend)}", highlight=False)
+        if not item.ok and item.fix:
+            out.print(f"        {escape(item.fix)}", highlight=False)
     if failed:
-        fail(f"{failed} required {'item is' if failed == 1 else 'items are'} missing; mend as said above.", 1)
+        missing = "1 required item is" if failed == 1 else f"{failed} required items are"
+        fail(f"{missing} missing; the lines above say how to fix that.", 1)
     out.print("Everything that the course requires is there.")
 
 
@@ -115,13 +116,21 @@ def run(
         list[str] | None, typer.Argument(help='By number ("02"), name or path; all where none is named.')
     ] = None,
     profile: Annotated[
-        Profile, typer.Option(help="quick: seconds on a CPU; full: real size.")
+        Profile,
+        typer.Option(
+            help="quick: seconds on a CPU; full: real size; smoke: only whether it runs, claims may be false."
+        ),
     ] = Profile.quick,
     parameter: Annotated[
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as temperature=8."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, help="Notebooks that run at once; they share the cores.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Notebooks that run at once and share the cores; one per core if not given."
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="Folder for notebooks/ and report.json; build/ of the course if not given."),
@@ -131,7 +140,7 @@ def run(
         bool, typer.Option("--in-place", help="For authors: store the outputs in the notebooks themselves.")
     ] = False,
 ) -> None:
-    """Run notebooks in order, check their claims, and write the results and a report into build/."""
+    """Run notebooks, the longest first, check their claims, and write the results and a report into build/."""
     from course_lib import runner
 
     runner.require_extras()
@@ -153,7 +162,7 @@ def run(
     _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
 
 
-def _execute(root: Path, plans: Any, output: Path, jobs: int, *, book: bool, in_place: bool) -> None:
+def _execute(root: Path, plans: Any, output: Path, jobs: int | None, *, book: bool, in_place: bool) -> None:
     from course_lib.cli.show import print_failures, print_table
     from course_lib.runner.course import run_course
     from course_lib.runner.progress import progress
@@ -223,7 +232,7 @@ def data_list() -> None:
             f"{_mark(record.ready, required=False)} {record.name}: {escape(record.where)}", highlight=False
         )
         if not record.ready:
-            out.print(f"        {escape(record.mend)}", highlight=False)
+            out.print(f"        {escape(record.fix)}", highlight=False)
 
 
 @data_app.command("fetch")

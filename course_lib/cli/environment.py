@@ -1,4 +1,4 @@
-"""The items of `course check`: what the course needs from its environment, and how to mend each one.
+"""The items of `course check`: what the course needs from its environment, and how to fix each one.
 
 Every item looks by doing: it imports, loads, or starts the very thing that the notebooks will use.
 """
@@ -28,7 +28,7 @@ class Item:
     name: str
     ok: bool
     found: str
-    mend: str = ""
+    fix: str = ""
     required: bool = True
 
 
@@ -60,11 +60,11 @@ def lab_checks() -> Iterator[Item]:
     yield _item("widgets in JupyterLab", _lab_widgets, _LAB_WIDGETS)
 
 
-def _item(name: str, look: Callable[[], str], mend: str, required: bool = True) -> Item:
+def _item(name: str, look: Callable[[], str], fix: str, required: bool = True) -> Item:
     try:
-        return Item(name, True, look(), mend, required)
+        return Item(name, True, look(), fix, required)
     except Exception as error:  # whatever stops a part from working is what the learner must read
-        return Item(name, False, _sentence(error), mend, required)
+        return Item(name, False, _sentence(error), fix, required)
 
 
 def _sentence(error: Exception) -> str:
@@ -76,8 +76,8 @@ def _sentence(error: Exception) -> str:
 
 def _python() -> Item:
     found = f"{sys.version.split()[0]} in {sys.executable}"
-    mend = f"Install Python {'.'.join(map(str, MINIMUM_PYTHON))} or later and set up again."
-    return Item("Python", sys.version_info >= MINIMUM_PYTHON, found, mend)
+    fix = f"Install Python {'.'.join(map(str, MINIMUM_PYTHON))} or later and set up again."
+    return Item("Python", sys.version_info >= MINIMUM_PYTHON, found, fix)
 
 
 def _version_of(module: str) -> Callable[[], str]:
@@ -158,7 +158,7 @@ def _data_sets() -> Iterator[Item]:
         return
     for record in data.available():
         if not record.required:  # the required one has been loaded above
-            yield Item(f"data: {record.name}", record.ready, record.where, record.mend, required=False)
+            yield Item(f"data: {record.name}", record.ready, record.where, record.fix, required=False)
 
 
 def _writing() -> str:

@@ -24,7 +24,7 @@ def lab(
 
     for item in lab_checks():
         if not item.ok:
-            raise CourseError(f"JupyterLab cannot run the notebooks: {item.name}: {item.found}. {item.mend}")
+            raise CourseError(f"JupyterLab cannot run the notebooks: {item.name}: {item.found}. {item.fix}")
     from course_lib.runner.kernel import SPIN_COUNT  # needs the packages just checked
 
     # What looks like an option came without a notebook.

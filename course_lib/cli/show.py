@@ -31,6 +31,9 @@ def print_table(console: Console, report: Report) -> None:
     for name in report.not_run:
         table.add_row(name, "not run", "", "", "", "")
     console.print(table)
+    at_once = f"{report.jobs} notebooks at once" if report.jobs > 1 else "One notebook at a time"
+    summed = f"{report.notebook_seconds:.1f} s of notebooks in {report.seconds:.1f} s"
+    console.print(f"{at_once}: {summed}, a ratio of {report.ratio:.2f}.", highlight=False)
     console.print(f"Report: {escape(str(report.path))}", highlight=False)
 
 

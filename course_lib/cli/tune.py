@@ -15,10 +15,11 @@ tune_app = typer.Typer(
 class Profile(StrEnum):
     quick = "quick"
     full = "full"
+    smoke = "smoke"
 
 
 # Steps of a student, and seeds of a setting.
-SIZES = {Profile.quick: (600, 10), Profile.full: (2000, 50)}
+SIZES = {Profile.quick: (600, 10), Profile.full: (2000, 50), Profile.smoke: (5, 2)}
 EXAM_SEEDS = 20
 
 
@@ -28,7 +29,7 @@ def grid(
     data: Annotated[str, typer.Option(help="Data set, as listed by: course data list.")] = "digits",
     labels: Annotated[int, typer.Option(min=1, help="Labelled images of each student.")] = 50,
     profile: Annotated[
-        Profile, typer.Option(help="quick: a minute on two cores; full: longer.")
+        Profile, typer.Option(help="quick: a minute on two cores; full: longer; smoke: only whether it runs.")
     ] = Profile.quick,
 ) -> None:
     """Train students for every temperature and λ, choose by validation, read the test images once."""
@@ -52,7 +53,7 @@ def grid(
 
 @tune_app.command("search")
 def search(
-    trials: Annotated[int, typer.Option(min=1, help="Settings that the study shall have in the end.")] = 40,
+    trials: Annotated[int, typer.Option(min=1, help="Settings that the study will have in the end.")] = 40,
     storage: Annotated[
         str,
         typer.Option(
@@ -62,7 +63,7 @@ def search(
     name: Annotated[str, typer.Option(help="Of the study; by default, what is searched for.")] = "",
     data: Annotated[str, typer.Option(help="Data set, as listed by: course data list.")] = "digits",
     labels: Annotated[int, typer.Option(min=1, help="Labelled images of each student.")] = 50,
-    profile: Annotated[Profile, typer.Option(help="quick or full, as for the grid.")] = Profile.quick,
+    profile: Annotated[Profile, typer.Option(help="As for the grid.")] = Profile.quick,
 ) -> None:
     """Search over method, temperature and λ; start it several times to share the work, or again to go on."""
     from course_lib.cli import console

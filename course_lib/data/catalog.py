@@ -23,14 +23,14 @@ class Record:
         name: for ``load``.
         ready: whether it can be loaded without a download.
         where: where it is, or why it is not there.
-        mend: how to get it; empty where it is ready.
+        fix: how to get it; empty where it is ready.
         required: whether the course runs at all without it.
     """
 
     name: str
     ready: bool
     where: str
-    mend: str = ""
+    fix: str = ""
     required: bool = False
 
     def __str__(self) -> str:
@@ -81,7 +81,7 @@ def load(
             numbers above if None.
 
     Raises:
-        CourseError: no such name, a seed or a share that is none, or a copy that is missing, damaged or incomplete.
+        CourseError: no such name, a seed or a share out of range, or a copy that is missing, damaged or incomplete.
     """
     _check_name(name)
     check_seed(seed)
@@ -138,10 +138,10 @@ def _cifar10_record(root: Root) -> Record:
     try:
         return Record("cifar10", True, str(cifar10.find(root)))
     except CourseError as error:
-        mend = "course data fetch cifar10, or name a copy with COURSE_DATA"
+        fix = "course data fetch cifar10, or name a copy with COURSE_DATA"
         if root.named_by:
-            mend = f"Let {root.named_by} name a copy, or leave it unset: course data fetch cifar10 then downloads one"
-        return Record("cifar10", False, str(error), mend)
+            fix = f"Let {root.named_by} name a copy, or leave it unset: course data fetch cifar10 then downloads one"
+        return Record("cifar10", False, str(error), fix)
 
 
 def _check_name(name: str) -> None:

@@ -52,7 +52,7 @@ def find(root: Root) -> Path:
     except OSError as error:
         raise CourseError(f"{root} cannot be read ({error})") from error
     if not copies and root.path.is_file():
-        raise CourseError(f"{root} is no archive; its name must end in {', '.join(SUFFIXES)}")
+        raise CourseError(f"{root} is not an archive: its name must end in {', '.join(SUFFIXES)}")
     if not copies:
         raise CourseError(f"{root} holds no copy of CIFAR-10, that is {_FORMS} with cifar in its name")
     if len(copies) > 1:

@@ -102,7 +102,7 @@ class Examples:
             seed: another seed draws other examples.
 
         Raises:
-            CourseError: n is out of range or not an integer, or the seed is none.
+            CourseError: n is out of range or not an integer, or the seed is not one.
         """
         classes = len(self.labels.unique())
         if not isinstance(n, int) or not classes <= n <= len(self):

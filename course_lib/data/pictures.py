@@ -127,7 +127,7 @@ def _decode_one(picture: Picture, size: tuple[int, int], where: Path) -> tuple[n
                 return np.asarray(rgb).transpose(2, 0, 1), image.format
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(
-            f"{where} holds {picture}, which is no readable JPEG or PNG image: copy it again"
+            f"{where} holds {picture}, which is not a readable JPEG or PNG image: copy it again"
         ) from error
     raise CourseError(
         f"{where} holds {picture} of {found[0]}×{found[1]} pixels, expected {size[0]}×{size[1]}"

@@ -21,7 +21,7 @@ def stratified_split(labels: Tensor, sizes: Sequence[int], seed: int) -> list[Te
         Positions in each part, ascending, (size,) int64 each.
 
     Raises:
-        CourseError: the seed is none.
+        CourseError: the seed is not an integer from 0 to 2**32 − 1.
     """
     from sklearn.model_selection import train_test_split  # a slow import
 
@@ -39,7 +39,7 @@ def balanced_order(labels: Tensor, seed: int) -> Tensor:
     """A random order of all positions, (N,) int64: the first of every class, the second of every class, and so on.
 
     Raises:
-        CourseError: the seed is none.
+        CourseError: the seed is not an integer from 0 to 2**32 − 1.
     """
     check_seed(seed)
     generator = torch.Generator().manual_seed(seed)

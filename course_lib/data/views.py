@@ -19,7 +19,7 @@ class Views:
     Attributes:
         pad: largest shift in pixels, in each direction; what comes in from outside has the mean colour.
         stride: shifts are multiples of it; 4 leaves 3 · 3 · 2 = 18 views, for which a teacher is asked sooner.
-        flip: whether mirror images (left to right) are views too. Not for digits: a mirrored 5 is none.
+        flip: whether mirror images (left to right) are views too. Not for digits: a mirrored 5 is not a 5.
 
     Raises:
         CourseError: a number that makes no shifts.

@@ -51,7 +51,7 @@ def load_network(path: str | Path, dataset: Dataset | None = None) -> nn.Module:
     """
     path = Path(path)
     if not path.is_file():
-        raise CourseError(f"a network was to be read from {path}, which is no file")
+        raise CourseError(f"no network can be read from {path}: it is not a file")
     kept = _read(path)
     try:
         settings, weights = kept["settings"], kept["weights"]

@@ -172,7 +172,7 @@ def _losses(report: Report) -> Figure:
 
 
 def _picture(figure: Figure, alt: str) -> str:
-    """As part of the page. (The figures are none of pyplot's: a notebook that calls this would miss its own then.)"""
+    """As part of the page. (The figures are not made by pyplot, or a notebook that calls this would lose its own.)"""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
     data = base64.b64encode(buffer.getvalue()).decode()

@@ -90,7 +90,7 @@ class Report:
         """The report from its JSON file.
 
         Raises:
-            CourseError: the file is missing or is none.
+            CourseError: the file is missing, or is not a report.
         """
         try:
             kept = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -84,8 +84,8 @@ def compare(
 ) -> Comparison:
     """Whether a method beats another, from runs paired by seed (same data, budget and first weights).
 
-    An interval that holds zero does not say that there is no difference, only that none was found. That there is none
-    worth speaking of can be said where the whole interval lies within a margin that was stated before.
+    An interval that holds zero does not show that there is no difference, only that none was found. No difference worth
+    speaking of is shown where the whole interval lies within a margin that was stated before.
 
     Args:
         candidate: one result per seed, at least two.

@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
-from torch.utils.flop_counter import FlopCounterMode
 
 from course_lib.errors import CourseError
-from course_lib.models import evaluating
+from course_lib.models import MacCounter, evaluating
 
 
 @dataclass(frozen=True)
@@ -89,9 +88,9 @@ def cost(model: nn.Module, example: Tensor, *, batch: int = 256, seconds: float 
 def macs(model: nn.Module, example: Tensor) -> int:
     """Multiply–accumulate operations for ``example`` (1, *shape): matrix products and convolutions."""
     _check(model, example)
-    with evaluating(model), torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with evaluating(model), torch.no_grad(), MacCounter() as counter:
         model(example)
-    return counter.get_total_flops() // 2  # a multiplication and an addition
+    return counter.macs
 
 
 def load_curve(

@@ -60,7 +60,7 @@ def find_peaks(scores: Tensor, threshold: float, distance: int = 1) -> Tensor:
     Args:
         scores: (h, w), one number per place, such as the probability that an object is there.
         threshold: lowest score of a peak.
-        distance: a place at most so many rows and columns from a higher peak is none.
+        distance: a place at most so many rows and columns from a higher peak does not count.
 
     Returns:
         Rows and columns, (peaks, 2) int64, the highest first.

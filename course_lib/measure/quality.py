@@ -48,7 +48,7 @@ def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
         float64, one value per leading index: (...).
 
     Raises:
-        CourseError: the numbers of examples differ, there are none, a label is no class, or a logit is NaN.
+        CourseError: the numbers of examples differ, there are none, a label is not a class, or a logit is NaN.
     """
     if logits.ndim < 2 or labels.ndim != 1 or logits.shape[-2] != len(labels) or len(labels) == 0:
         raise CourseError(

@@ -6,6 +6,7 @@ from course_lib.models.cnn import cnn_teacher
 from course_lib.models.evaluating import evaluating
 from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
+from course_lib.models.macs import MacCounter
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
 from course_lib.models.noise import NoisyInputs, with_noise
 from course_lib.models.regressors import WithRegressors
@@ -13,6 +14,7 @@ from course_lib.models.regressors import WithRegressors
 __all__ = [
     "Activations",
     "HalfPrecision",
+    "MacCounter",
     "NoisyInputs",
     "WithRegressors",
     "alexnet",

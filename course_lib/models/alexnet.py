@@ -166,7 +166,7 @@ def fully_convolutional(model: AlexNet) -> FullyConvolutional:
     """The same network with its dense layers as convolutions, weights copied; ``model`` stays as it is.
 
     The first dense layer becomes a convolution as large as the features, the others 1 × 1. (The adaptive pooling of the
-    large form, the identity at 224 pixels, is left out: larger images shall give more places, not coarser features.)
+    large form, the identity at 224 pixels, is left out: larger images must give more places, not coarser features.)
 
     Raises:
         CourseError: the model is not an ``AlexNet``.

@@ -1,4 +1,4 @@
-"""Runs several notebooks, one after another or a few at once, and keeps a report that is true at every moment."""
+"""Runs several notebooks, as many at once as there are cores, and keeps a report that is true at every moment."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from course_lib.provenance import machine, versions
 from course_lib.runner.execute import Result, run_notebook
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MEMORY_METHOD, MemoryMeter
+from course_lib.runner.order import count_cells, longest_first
 from course_lib.runner.progress import Bars, Lines
 
 
@@ -37,6 +38,16 @@ class Report:
         return [plan.name for plan in self.plans if plan.name not in done]
 
     @property
+    def notebook_seconds(self) -> float:
+        """What the notebooks took, added up."""
+        return sum(result.seconds for result in self.results)
+
+    @property
+    def ratio(self) -> float:
+        """Wall clock ÷ the notebooks' seconds: near 1 one after another, near one half with two at once."""
+        return self.seconds / self.notebook_seconds if self.results else 1.0
+
+    @property
     def ok(self) -> bool:
         return not self.not_run and all(result.ok for result in self.results)
 
@@ -54,6 +65,8 @@ class Report:
             "not_run": self.not_run,
             "jobs": self.jobs,
             "seconds": round(self.seconds, 2),
+            "notebook_seconds": round(self.notebook_seconds, 2),
+            "ratio": round(self.ratio, 3),
             "peak_memory_bytes": self.peak_memory,
             "memory_measured_as": MEMORY_METHOD,
             "versions": versions("papermill", "ipykernel"),
@@ -65,24 +78,36 @@ class Report:
         beside.replace(self.path)
 
 
-def run_course(plans: Sequence[Plan], build: Path, shown: Bars | Lines, *, jobs: int = 1) -> Report:
+def run_course(plans: Sequence[Plan], build: Path, shown: Bars | Lines, *, jobs: int | None = None) -> Report:
     """Run ``plans`` into ``build/notebooks`` and write ``build/report.json`` after each.
 
     After an error no further notebook begins; those that run at that time are finished. A false claim is no error:
-    all notebooks run, and the report is not ok. With ``jobs`` above 1 the processor's cores are shared out.
+    all notebooks run, and the report is not ok.
+
+    Args:
+        plans: at least one notebook.
+        build: folder of the results; the times in its last report decide which notebooks begin first.
+        shown: told of what goes on.
+        jobs: notebooks that run at once and share the cores, longest first; one for each core if None. One at a time
+            runs in the order of ``plans`` and has all threads.
+
+    Raises:
+        CourseError: jobs is below 1, or the results would overwrite the notebooks.
     """
-    if jobs < 1:
+    cores = os.cpu_count() or 1
+    if jobs is not None and jobs < 1:
         raise CourseError(f"jobs must be at least 1, but is {jobs}.")
     folder = (build / "notebooks").resolve()
     if any(plan.path.parent == folder for plan in plans):
         raise CourseError(f"The output folder {folder} holds the notebooks to run; choose another one.")
-    jobs = min(jobs, len(plans))
-    threads = max(1, (os.cpu_count() or 1) // jobs) if jobs > 1 else None
+    jobs = min(jobs or cores, len(plans))
+    threads = max(1, cores // jobs) if jobs > 1 else None
     report = Report(build / "report.json", plans, jobs)
+    order = longest_first(plans, report.path) if jobs > 1 else plans
     start = time.perf_counter()
 
     def run(plan: Plan) -> Result:
-        name, cells = plan.name, _count_cells(plan.path)
+        name, cells = plan.name, count_cells(plan.path)
         shown.begin(name, cells)
         result = run_notebook(
             plan,
@@ -97,7 +122,7 @@ def run_course(plans: Sequence[Plan], build: Path, shown: Bars | Lines, *, jobs:
     with MemoryMeter() as meter, shown:
         try:
             # Worker threads even for one job: then an interrupt reaches this thread, and not nbclient's event loop.
-            for result in _run_all(plans, jobs, run, meter):
+            for result in _run_all(order, jobs, run, meter):
                 report.add(result)
                 report.seconds, report.peak_memory = time.perf_counter() - start, meter.peak
                 report.write()
@@ -124,7 +149,3 @@ def _run_all(plans: Sequence[Plan], jobs: int, run: Any, meter: MemoryMeter) -> 
                 meter.kill()
                 _, running = wait(running, timeout=0.2)
             raise
-
-
-def _count_cells(path: Path) -> int:
-    return len(json.loads(path.read_text(encoding="utf-8"))["cells"])

@@ -9,7 +9,7 @@ from course_lib.show.calibration import reliability
 from course_lib.show.figures import bars, curves, image_grid, points
 from course_lib.show.matrix import heatmap
 from course_lib.show.paired import budget_curves, pairs, slopes
-from course_lib.show.predict import predict, predicted
+from course_lib.show.prediction import predict, predicted
 from course_lib.show.schematic import Arrow, Axis, Box, schematic
 from course_lib.show.style import METHODS, color, use_style
 from course_lib.show.table import comparison_table, diagnosis_table

@@ -1,38 +1,34 @@
 """A reliability diagram: of the answers given with a confidence of 80 %, are 80 % right?"""
 
 from collections.abc import Sequence
-from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import PercentFormatter
 
 from course_lib.errors import CourseError
+from course_lib.measure import ConfidenceBin
 from course_lib.show.style import BLUE, GREY, VERMILION
 
 _LARGEST = 260  # area of the dot of the fullest bin, in square points
 
 
-def reliability(ax: Axes, bins: Sequence[Any]) -> None:
+def reliability(ax: Axes, bins: Sequence[ConfidenceBin]) -> None:
     """Draw accuracy over confidence, a dot per bin as large as its count, with its distance from the diagonal.
 
     Red dots, below the diagonal, are overconfident, blue ones underconfident; beside each its number of examples.
 
     Args:
         ax: where to draw.
-        bins: what ``measure.reliability`` returned: ``confidence`` and ``accuracy`` in [0, 1], and ``count``.
+        bins: what ``measure.reliability`` returned.
 
     Raises:
-        CourseError: there is no bin with examples, or an entry is something else.
+        CourseError: there is no bin, or an entry is something else.
     """
-    known = [
-        each for each in bins if all(hasattr(each, name) for name in ("confidence", "accuracy", "count"))
-    ]
-    if len(known) < len(bins) or not known:
+    if not bins or not all(isinstance(each, ConfidenceBin) for each in bins):
         raise CourseError(f"bins must be what measure.reliability returned, at least one, got {bins!r}")
-    full = [each for each in known if each.count]
-    most = max(each.count for each in full)
+    most = max(each.count for each in bins)
     ax.plot([0, 1], [0, 1], color=GREY, linestyle="--", linewidth=1.2)
-    for each in full:
+    for each in bins:
         color = VERMILION if each.accuracy < each.confidence else BLUE
         ax.plot([each.confidence] * 2, [each.confidence, each.accuracy], color=color, linewidth=2, alpha=0.6)
         area = max(_LARGEST * each.count / most, 16)

@@ -21,6 +21,7 @@ _VERDICTS = {
     "BEATS": "better than hard labels",
     "WORSE": "worse than hard labels",
     "NO DIFFERENCE": "no difference to hard labels",
+    "UNDECIDED": "undecided",
 }
 
 

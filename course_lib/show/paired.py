@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from course_lib.errors import CourseError
-from course_lib.measure import Comparison
+from course_lib.measure import BudgetCurve, Comparison
 from course_lib.show.figures import colors_of
 from course_lib.show.style import BLACK, BLUE, GREY, VERMILION, look_of
 from course_lib.show.table import check_entries
@@ -97,7 +97,7 @@ def slopes(ax: Axes, left: Any, right: Any, labels: Sequence[str]) -> None:
     ax.legend()
 
 
-def budget_curves(ax: Axes, curves: Mapping[str, Any]) -> None:
+def budget_curves(ax: Axes, curves: Mapping[str, BudgetCurve]) -> None:
     """Draw mean paired differences over the number of steps, with their intervals as bands and verdicts as marks.
 
     Each curve has its name at its end. Where the sign of its verdict changes, a bracket at the bottom spans the two
@@ -110,8 +110,6 @@ def budget_curves(ax: Axes, curves: Mapping[str, Any]) -> None:
     Raises:
         CourseError: it is empty, or an entry is not a ``BudgetCurve``.
     """
-    from course_lib.measure import BudgetCurve
-
     check_entries("curves", curves, BudgetCurve, "measure.budget_curve")
     ax.set_xscale("log")
     ax.axhline(0, color="#555555", linewidth=1.2, zorder=1)
@@ -129,7 +127,7 @@ def budget_curves(ax: Axes, curves: Mapping[str, Any]) -> None:
     ax.set_xlabel("steps")
 
 
-def _curve(ax: Axes, curve: Any, color: str) -> None:
+def _curve(ax: Axes, curve: BudgetCurve, color: str) -> None:
     means = [each.difference for each in curve.comparisons]
     low, high = [each.low for each in curve.comparisons], [each.high for each in curve.comparisons]
     ax.fill_between(curve.steps, low, high, color=color, alpha=0.15, linewidth=0)
@@ -140,7 +138,7 @@ def _curve(ax: Axes, curve: Any, color: str) -> None:
         ax.plot(steps, each.difference, shape, color=color, markerfacecolor=face, markersize=8)
 
 
-def _turns(ax: Axes, curves: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+def _turns(ax: Axes, curves: Mapping[str, BudgetCurve], colors: Mapping[str, str]) -> None:
     turning = [label for label, curve in curves.items() if curve.turn]
     low, high = ax.get_ylim()
     line = 0.11 * (high - low)
@@ -155,7 +153,7 @@ def _turns(ax: Axes, curves: Mapping[str, Any], colors: Mapping[str, str]) -> No
     ax.set_ylim(low - (len(turning) + 0.4) * line if turning else low, high)
 
 
-def _names(ax: Axes, curves: Mapping[str, Any], colors: Mapping[str, str]) -> None:
+def _names(ax: Axes, curves: Mapping[str, BudgetCurve], colors: Mapping[str, str]) -> None:
     """Write each name at the right end of its curve, as high as it ends but not over another name."""
     if len(curves) == 1:
         return  # the axis says what is drawn
@@ -170,7 +168,7 @@ def _names(ax: Axes, curves: Mapping[str, Any], colors: Mapping[str, str]) -> No
         ax.text(*at, str(label), transform=ax.get_yaxis_transform(), color=colors[label], va="center")
 
 
-def _verdict_legend(ax: Axes, curves: Mapping[str, Any]) -> None:
+def _verdict_legend(ax: Axes, curves: Mapping[str, BudgetCurve]) -> None:
     found = {each.verdict for curve in curves.values() for each in curve.comparisons}
     marks = [
         Line2D(

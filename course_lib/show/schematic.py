@@ -1,11 +1,11 @@
 """A chapter's idea in boxes and arrows, drawn by a few lines of code, legible on a phone and in print."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
@@ -20,6 +20,7 @@ _NAME, _DETAIL, _WORDS = 11, 9, 9  # sizes of letters
 _PAD, _GAP, _FLOOR, _EDGE = 11, 26, 38, 12  # inside a box, between boxes, between rows, around all
 _SHEET = 3  # of a pile, seen behind the first
 _WIDEST = 470
+_REACH = 0.37  # of a box's width, to both sides of its middle: where arrows may touch it
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class Axis:
 
 
 class Arrow(NamedTuple):
-    """From one box to another, both by name; dashed for what flows back, such as a gradient."""
+    """From one box or axis to another, both by name; dashed for what flows back, such as a gradient."""
 
     start: str
     end: str
@@ -93,18 +94,20 @@ def schematic(rows: Sequence[Sequence[Box | None] | Axis], arrows: Sequence[tupl
     Args:
         rows: from the top; each a list of boxes from the left, spread evenly (None leaves a place empty), or an
             ``Axis``. At most three boxes stay legible on a phone.
-        arrows: ``Arrow``s, or tuples of the same: ("images", "teacher"), ("loss", "student", "learns", True).
+        arrows: from one box or axis to another: ``Arrow``s, or tuples of the same, such as ("images", "teacher") or
+            ("loss", "student", "learns", True).
 
     Raises:
-        CourseError: nothing to draw, an unknown kind, a name used twice or not at all, or a row that is too wide.
+        CourseError: a row without a box, an unknown kind, a name used twice, an arrow to or from something that is
+            not there, or a row that is too wide.
     """
     boxes = _boxes(rows)
     wanted = [Arrow(*arrow) for arrow in arrows]
+    places, width, height = _layout(rows, wanted)
     for arrow in wanted:
         for end in (arrow.start, arrow.end):
-            if end not in boxes:
-                raise CourseError(f"arrows must go from box to box ({', '.join(boxes)}), got {end!r}")
-    places, width, height = _layout(rows, wanted)
+            if end not in places:
+                raise CourseError(f"arrows must join two of {', '.join(places)}, got {end!r}")
     figure = plt.figure(figsize=(width / 72, height / 72), layout="none", facecolor="white")
     ax = figure.add_axes((0, 0, 1, 1))
     ax.set(xlim=(0, width), ylim=(0, height))
@@ -119,16 +122,23 @@ def schematic(rows: Sequence[Sequence[Box | None] | Axis], arrows: Sequence[tupl
 
 
 def _boxes(rows: Sequence[Sequence[Box | None] | Axis]) -> dict[str, Box]:
-    found = [box for row in rows if not isinstance(row, Axis) for box in row if box]
+    """All boxes by name."""
+    found: list[Box] = []
+    for row in rows:
+        if isinstance(row, Axis):
+            continue
+        boxes = [each for each in row if each is not None] if isinstance(row, list | tuple) else []
+        if not boxes or not all(isinstance(each, Box) for each in boxes):
+            raise CourseError(f"rows must be an Axis, or a list with at least one Box, got {row!r}")
+        found += boxes
+    names = [each.name for each in (*found, *(row for row in rows if isinstance(row, Axis)))]
     if not found:
-        raise CourseError(f"rows must hold at least one Box, got {rows!r}")
-    for box in found:
-        if not isinstance(box, Box) or box.kind not in KINDS:
-            raise CourseError(f"rows must hold boxes of kind {', '.join(KINDS)}, got {box!r}")
-    names = [box.name for box in found]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is not None:
-        raise CourseError(f"boxes must have different names, got {twice!r} twice")
+        raise CourseError("rows must hold at least one Box, got none")
+    for each in found:
+        if each.kind not in KINDS:
+            raise CourseError(f"kind must be one of {', '.join(KINDS)}, got {each.kind!r} for {each.name!r}")
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise CourseError(f"rows must have different names, got {twice!r} twice")
     return {box.name: box for box in found}
 
 
@@ -253,14 +263,12 @@ def _route(start: _Place, end: _Place, aside: float) -> tuple[Path, tuple[float,
     ``aside`` moves an arrow that has a counterpart in the other direction to its own side.
     """
     if start.row == end.row:
-        way = np.sign(end.x - start.x)
+        way = math.copysign(1, end.x - start.x)
         y = start.y + way * aside
         ends = [(start.x + way * (start.width / 2 + 2), y), (end.x - way * (end.width / 2 + 2), y)]
         return Path(ends), ((ends[0][0] + ends[1][0]) / 2, y + 3), ("center", "bottom")
-    way = np.sign(end.y - start.y)
-    # Arrows from several boxes reach one at several points.
-    first = start.x + _toward(end.x - start.x, start.width) - way * aside
-    last = end.x + _toward(start.x - end.x, end.width) - way * aside
+    way = math.copysign(1, end.y - start.y)
+    first, last = (x - way * aside for x in _nearest(start, end))
     top, bottom = start.y + way * (start.height / 2 + 2), end.y - way * (end.height / 2 + 2)
     half = (top + bottom) / 2
     path = Path(
@@ -272,5 +280,11 @@ def _route(start: _Place, end: _Place, aside: float) -> tuple[Path, tuple[float,
     return path, middle, (side, "center")
 
 
-def _toward(distance: float, width: float) -> float:
-    return float(np.clip(0.25 * distance, -0.3 * width, 0.3 * width))
+def _nearest(start: _Place, end: _Place) -> tuple[float, float]:
+    """Where an arrow leaves one box and reaches another: straight below where they overlap, else side to side."""
+    (left, right), (low, high) = ((x - _REACH * w, x + _REACH * w) for x, _, w, *_ in (start, end))
+    if max(left, low) > min(right, high):
+        return (right, low) if end.x > start.x else (left, high)
+    within = [x for x in (start.x, end.x) if max(left, low) <= x <= min(right, high)]
+    straight = within[0] if within else (max(left, low) + min(right, high)) / 2
+    return straight, straight

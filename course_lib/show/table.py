@@ -7,7 +7,7 @@ from typing import Any
 
 from course_lib.cards import badge
 from course_lib.errors import CourseError
-from course_lib.measure import Comparison, Interval, interval
+from course_lib.measure import Comparison, Diagnosis, Interval, interval
 
 VERDICTS = ("BEATS", "WORSE", "NO DIFFERENCE", "UNDECIDED")
 _BADGES = {
@@ -85,7 +85,7 @@ def comparison_table(comparisons: Mapping[str, Comparison]) -> Table:
     return Table(head, tuple(rows))
 
 
-def diagnosis_table(diagnoses: Mapping[str, Any]) -> Table:
+def diagnosis_table(diagnoses: Mapping[str, Diagnosis]) -> Table:
     """A table of the four numbers that tell under-training, overfitting, failed imitation and bad calibration apart.
 
     All in per cent or points, the mean over students with its 95 % t interval.
@@ -96,8 +96,6 @@ def diagnosis_table(diagnoses: Mapping[str, Any]) -> Table:
     Raises:
         CourseError: it is empty, or an entry is not a ``Diagnosis``.
     """
-    from course_lib.measure import Diagnosis
-
     check_entries("diagnoses", diagnoses, Diagnosis, "measure.diagnose")
     head = (
         "",

@@ -1,4 +1,4 @@
-"""Runs Jupyter Book on the staged pages and accepts the result only if it said nothing that needs mending."""
+"""Runs Jupyter Book on the staged pages and accepts the result only if it said nothing that needs fixing."""
 
 import os
 import re

@@ -12,6 +12,11 @@ from course_lib.site.icons import drop_unused_icons
 from course_lib.site.notebook import for_website, problems
 
 _log = logging.getLogger(__name__)
+# What a page needs that shows one of these.
+_SCRIPTS = {
+    "course-chart": ("charts/bundle.js", "charts/charts.js"),
+    "course-predict": ("predict/predict.js",),
+}
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
@@ -21,7 +26,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", _add_vendored_files)
     app.connect("source-read", _read_notebook)
     app.connect("doctree-read", _require_alternative_texts)
-    app.connect("html-page-context", _load_charts)
+    app.connect("html-page-context", _load_scripts)
     app.connect("build-finished", _shorten_icons)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -46,12 +51,13 @@ def _require_alternative_texts(app: Sphinx, doctree: nodes.document) -> None:
             _log.warning("an image has no alternative text: %s", image.get("uri"), location=image)
 
 
-def _load_charts(
+def _load_scripts(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    if 'class="course-chart"' in context.get("body", ""):
-        app.add_js_file("charts/bundle.js", loading_method="defer")
-        app.add_js_file("charts/charts.js", loading_method="defer")
+    for kind, scripts in _SCRIPTS.items():
+        if f'class="{kind}"' in context.get("body", ""):
+            for script in scripts:
+                app.add_js_file(script, loading_method="defer")
 
 
 def _shorten_icons(app: Sphinx, exception: Exception | None) -> None:

@@ -10,7 +10,7 @@ from course_lib.site.notebook import chart_html
 
 _FILES = "tuning_grid_digits_*.json"
 _ABSENT = "The measured grids are not in this copy of the course. See `course tune grid --help`.\n"
-_VERDICTS = {"BEATS": "better", "WORSE": "worse", "NO DIFFERENCE": "no difference"}
+_VERDICTS = {"BEATS": "better", "WORSE": "worse", "NO DIFFERENCE": "no difference", "UNDECIDED": "undecided"}
 
 
 def explorer(results: Path) -> tuple[str, str]:

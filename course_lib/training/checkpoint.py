@@ -149,7 +149,7 @@ class Keeper:
         try:
             write_atomically(path, lambda file: _write(file, content))
         except CourseError as error:
-            rest = f"{self._whole.name} is whole" if self._whole else "there is no earlier checkpoint"
+            rest = f"{self._whole.name} is complete" if self._whole else "there is no earlier checkpoint"
             raise CourseError(f"{error}; {rest}") from error
         self._whole = path
         # Those of later steps are damaged ones that were passed over: they do not count as kept.
@@ -212,7 +212,7 @@ class Identity:
 def _another(path: Path, name: str, how: str) -> CourseError:
     return CourseError(
         f"{path} belongs to a training with another {name}: {how}; name another folder, or delete {path.parent} to "
-        "begin anew"
+        "start again"
     )
 
 
@@ -220,7 +220,7 @@ def read(path: Path) -> dict[str, Any]:
     """The content of a checkpoint.
 
     Raises:
-        CourseError: it is no checkpoint, or not whole.
+        CourseError: it is not a checkpoint, or not complete.
     """
     try:
         data = Path(path).read_bytes()

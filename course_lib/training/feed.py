@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
-from course_lib.models import evaluating
+from course_lib.models import MacCounter, evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
 from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
@@ -145,15 +145,21 @@ class Feed:
                 )
         return {source: known[source] for source in self._wanted}
 
-    def rehearse(self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1) -> Pass:
+    def rehearse(
+        self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1
+    ) -> tuple[Pass, float]:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
+
+        Returns:
+            The pass, and the multiply-accumulates of one student for one example, with a live teacher's.
         """
         draws = torch.arange(min(2, len(self.examples)), device=self.examples.images.device)
-        batch = self(draws * len(self.views) if self.views else draws)
-        with evaluating(model), forward:
-            supplied = forward(batch, rehearsal=True)
+        with MacCounter() as counter:
+            batch = self(draws * len(self.views) if self.views else draws)
+            with evaluating(model), forward:
+                supplied = forward(batch, rehearsal=True)
         logits = supplied.logits
         if not isinstance(logits, Tensor) or logits.ndim != 2:
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -175,7 +181,7 @@ class Feed:
             if len(numbers) < len(values) or numbers not in tried:
                 objective(supplied, values)
                 tried.add(numbers)
-        return supplied
+        return supplied, counter.macs / len(draws)
 
 
 def _is_shared(soft_matrix: Tensor | None) -> bool:

@@ -23,7 +23,7 @@ class LiveTeacher:
             (B, C, m), such as ``course_lib.matrices.cross_entropy_matrix``.
 
     Raises:
-        CourseError: the network is none.
+        CourseError: ``network`` is not a ``torch.nn.Module``.
     """
 
     def __init__(

@@ -26,6 +26,7 @@ from course_lib.training.recorded import record
 from course_lib.training.runs import Run, Runs
 from course_lib.training.snapshots import Snapshots
 from course_lib.training.steps import Steps
+from course_lib.training.threads import suited_threads
 from course_lib.training.watch import Watch, Watcher
 
 # Recording takes as long as so many steps of the course's small students save; those of larger ones save little.
@@ -58,6 +59,7 @@ def fit(
         examples: labelled examples; training runs on their device unless ``fabric`` says otherwise.
         recipe: optimiser, steps, batch size.
         seed: of weights, batch order and dropout. On one machine's CPU the same seed gives bit-identical weights.
+            Small steps use one thread, others as many as ``torch.set_num_threads`` says.
         teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
         views: show another of these views of an example each time (augmentation).
         fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
@@ -95,7 +97,7 @@ def fit(
         # round the wrapper, which may cast.
         called = _uncoupled(network) if objective.differentiated else model
         layers, differentiated = objective.student_layers, objective.differentiated
-        feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
+        _, macs = feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
         network.train()
         model.train()
         if fabric.global_rank:  # other dropout than the first process's
@@ -122,7 +124,8 @@ def fit(
         steps = Steps(
             take, order, optimizer, fabric, recipe, names, (seed,), progress, logs, snapshots, keeper, watcher
         )
-        with passes:
+        batch = min(recipe.batch_size, len(examples)) // fabric.world_size
+        with passes, suited_threads(macs * batch, fabric.device):
             history, seconds = steps.run()
     history = {name: values[:, 0] for name, values in history.items()}
     return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [], snapshots.taken)
@@ -184,7 +187,7 @@ def fit_many(
     if feed.teachers not in (1, len(seeds)):
         raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
     with _seeded(seeds[0]):
-        rehearsed = feed.rehearse(
+        rehearsed, macs = feed.rehearse(
             Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
         )
     shapes = {name: value.shape[1:] for name, value in rehearsed.activations.items()}
@@ -204,8 +207,10 @@ def fit_many(
 
     count = len(views) if views else 1
     orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
-    with passes, _seeded(seeds[0]):  # the seed of random numbers in the losses
-        some = feed(own[:, : min(recipe.batch_size, own.shape[1])] * count)
+    batch = min(recipe.batch_size, own.shape[1])
+    threads = suited_threads(macs * batch * len(seeds), fabric.device)
+    with passes, threads, _seeded(seeds[0]):  # the seed of random numbers in the losses
+        some = feed(own[:, :batch] * count)
         take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
         snapshots, keeper = Snapshots(keep, recipe, parameters), None
         if checkpoints:

@@ -68,7 +68,7 @@ def named_objective(weights: Mapping[str, float] | Sequence[tuple[str, float]], 
         settings: given to every loss that has a parameter of the name, such as ``temperature``.
 
     Raises:
-        CourseError: an unknown name, a weight that is no finite number, or a setting that a loss needs is missing.
+        CourseError: an unknown name, a weight that is not a finite number, or a missing setting.
     """
     pairs = list(weights.items() if isinstance(weights, Mapping) else weights)
     terms = []

@@ -45,7 +45,7 @@ def run_search(
 
     Args:
         evaluate: trains and validates, e.g. ``Task.validate``.
-        trials: settings that the study shall have tried in the end, by all processes together.
+        trials: settings that the study will have tried in the end, by all processes together.
         seeds: the same for every setting, at least two.
         chunk: seeds that are trained at once.
         methods: names of ``METHODS`` among which to choose.
@@ -136,7 +136,7 @@ def _database(url: str, heartbeat: int) -> optuna.storages.RDBStorage:
     if "://" not in url:
         Path(url).parent.mkdir(parents=True, exist_ok=True)
         url = f"sqlite:///{url}"
-    # SQLite lets one process write at a time; the others shall wait, not fail.
+    # SQLite lets one process write at a time; the others must wait, not fail.
     options = {"connect_args": {"timeout": 60}} if url.startswith("sqlite") else {"pool_pre_ping": True}
     for attempt in range(1, _OPENINGS + 1):
         try:

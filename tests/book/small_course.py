@@ -8,10 +8,16 @@ import torch
 from matplotlib.figure import Figure
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from course_lib.cards import badge, card
+from course_lib.measure import Comparison
 from course_lib.show.chart import temperature_chart
+from course_lib.show.prediction import outcome_bundle, predict
+from course_lib.show.table import comparison_table
 
 CLASSES = ("cat", "dog", "ship")
 ALT = "Bars of probabilities beside a picture, with a slider."
+CHOICES = ("it helps", "no difference > 1", "it harms")
+COMPARED = Comparison(0.25, -0.5, 1.0, "UNDECIDED", 20, margin=1.0)
 LOGITS = torch.tensor([[6.0, 2.5, -1.0], [0.5, 0.0, 4.0]])  # of two images
 
 
@@ -58,12 +64,17 @@ def write_small_course(folder):
         shown({"image/png": picture()}, alt="A line that rises ever faster.", tags=["cover"]),
         new_markdown_cell("Next: [soft targets](02_soft_targets.ipynb)."),
     )
+    asked = predict("Does a teacher help?", CHOICES, key="teacher")
     second = notebook(
         new_markdown_cell("# 02 Soft targets\n\nA slider shows how temperature spreads probability."),
         shown(
             {"application/vnd.vegalite.v5+json": chart_specification()},
             alt=ALT,
         ),
+        shown(asked._repr_mimebundle_()),
+        shown(outcome_bundle(asked, CHOICES[0], "As so often.")),
+        shown({"text/html": comparison_table({"a teacher": COMPARED})._repr_html_()}),
+        shown({"text/html": card("good", "claim", f"{badge('good', '✔ holds')} &nbsp;A claim.")}),
     )
     nbformat.write(first, folder / "00_start_here.ipynb")
     nbformat.write(second, folder / "02_soft_targets.ipynb")

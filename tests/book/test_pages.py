@@ -73,16 +73,18 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 14
-    code = "\n".join(blocks)
-    assert "steps=600" in code
-    names = {}
-    exec(compile(code.replace("steps=600", "steps=20"), "library.md", "exec"), names)
+    assert len(blocks) == 20
+    code, names = "\n".join(blocks), {}
+    for long, short in {"steps=600": "steps=20", "steps=4000": "steps=20", "[200, 800]": "[5, 10]"}.items():
+        assert long in code
+        code = code.replace(long, short)
+    exec(compile(code, "library.md", "exec"), names)
     assert set(names["run"].history) == {"hard", "bounded", "total"}
     assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
     assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
     assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
     assert names["logits"].shape == (397, 10)
+    assert names["curve"].steps == (5, 10, 20)
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
 
 

@@ -1,6 +1,7 @@
 """The `course` command as a user meets it: what it prints, and its exit codes."""
 
 import json
+import re
 import subprocess
 import sys
 
@@ -46,12 +47,22 @@ def test_the_version_is_told(course):
 
 
 def test_a_run_ends_with_a_table_and_the_report(course, tmp_path):
-    answer = course("run")
+    answer = course("run", "--jobs", "1")
     assert answer.exit_code == 0
     assert "[1/2] 00_first: 3 cells ...\n[OK] 00_first: " in answer.output
     assert "0 of 0" in answer.output
+    assert re.search(
+        r"One notebook at a time: \d+\.\d s of notebooks in \d+\.\d s, a ratio of 1\.\d\d\.", answer.output
+    )
     assert f"Report: {tmp_path / 'build' / 'report.json'}" in answer.output
     assert json.loads((tmp_path / "build" / "report.json").read_text())["ok"]
+
+
+def test_the_table_says_how_many_ran_at_once(course):
+    answer = course("run", "--jobs", "2")
+    assert re.search(
+        r"2 notebooks at once: \d+\.\d s of notebooks in \d+\.\d s, a ratio of 0\.\d\d\.", answer.output
+    )
 
 
 def test_a_failing_notebook_is_told_with_cell_and_error(course, tmp_path):
@@ -93,6 +104,14 @@ def test_debug_shows_the_traceback(course):
     answer = course("--debug", "run", "9")
     assert answer.exit_code == 1
     assert "No notebook is called '9'" in str(answer.exception)
+
+
+def test_in_the_profile_smoke_a_false_claim_is_no_failure(course, make_notebook, tmp_path):
+    make_notebook("02_third", f"assert profile == 'smoke'\n{CLAIM}")
+    assert course("run", "2", "--profile", "smoke").exit_code == 0
+    (entry,) = json.loads((tmp_path / "build" / "report.json").read_text())["notebooks"]
+    assert entry["profile"] == "smoke"
+    assert not entry["claims"][0]["holds"]
 
 
 @pytest.mark.parametrize("words", [["--profile", "fast"], ["--jobs", "0"], ["--unknown"]])

@@ -10,9 +10,9 @@ from course_lib.cli import app
 from course_lib.errors import CourseError
 
 RECORDS = [
-    SimpleNamespace(name="here", ready=True, where="/a folder [copy]", mend="", required=True),
+    SimpleNamespace(name="here", ready=True, where="/a folder [copy]", fix="", required=True),
     SimpleNamespace(
-        name="away", ready=False, where="not found", mend="Get it: course data fetch away", required=False
+        name="away", ready=False, where="not found", fix="Get it: course data fetch away", required=False
     ),
 ]
 

@@ -30,7 +30,7 @@ def test_this_environment_has_all_that_is_required():
         assert f"[OK]   {name}: " in answer.output
 
 
-def test_marks_and_mends(monkeypatch):
+def test_marks_and_fixes(monkeypatch):
     items = [
         Item("here", True, "1.0", "no need"),
         Item("optional", False, "not found", "install it", required=False),
@@ -83,7 +83,7 @@ def test_a_lab_that_does_not_find_the_extension_for_widgets_fails(monkeypatch, t
     monkeypatch.setattr("jupyter_core.paths.jupyter_path", lambda *_: [str(tmp_path)])
     found = item("widgets in JupyterLab")
     assert not found.ok
-    assert "jupyterlab_widgets" in found.mend
+    assert "jupyterlab_widgets" in found.fix
 
 
 def test_a_full_disk_fails(monkeypatch):

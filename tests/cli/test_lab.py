@@ -45,7 +45,7 @@ def test_it_opens_a_notebook_in_this_environment(started, tmp_path, words, page,
     assert Path.cwd() == tmp_path / "notebooks"
 
 
-def test_what_is_missing_is_said_with_its_mend_and_nothing_starts(started, monkeypatch):
+def test_what_is_missing_is_said_with_its_fix_and_nothing_starts(started, monkeypatch):
     items = [Item("kernel", False, "no python3", "pip install it")]
     monkeypatch.setattr(environment, "lab_checks", lambda: items)
     answer, lines = started()

@@ -76,7 +76,7 @@ def test_the_command_works_without_the_extras(words, tmp_path):
     assert done.returncode == 0, done.stderr
 
 
-def test_check_tells_what_is_missing_and_how_to_mend_it(tmp_path):
+def test_check_tells_what_is_missing_and_how_to_fix_it(tmp_path):
     done = python(command("check"), EXTRAS, tmp_path)
     assert done.returncode == 1
     assert "[OK]   PyTorch: " in done.stdout

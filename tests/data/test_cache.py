@@ -1,4 +1,4 @@
-"""The cache of decoded images is used for the very copy it came from, is never half-written, and mends itself."""
+"""The cache of decoded images is used for the very copy it came from, is never half-written, and repairs itself."""
 
 import os
 import shutil

@@ -30,7 +30,7 @@ def test_a_hopeless_name_is_answered_without(name):
 
 def test_digits_are_always_there():
     record = available()[0]
-    assert (record.name, record.ready, record.mend, record.required) == ("digits", True, "", True)
+    assert (record.name, record.ready, record.fix, record.required) == ("digits", True, "", True)
     assert fetch("digits") == record
     assert "scikit-learn" in str(record)
 
@@ -39,7 +39,7 @@ def test_cifar10_is_optional_and_says_how_to_get_it(own_data):
     record = available()[1]
     assert (record.name, record.ready, record.required) == ("cifar10", False, False)
     assert str(own_data) in record.where
-    assert "course data fetch cifar10" in record.mend
+    assert "course data fetch cifar10" in record.fix
     assert not own_data.exists()
 
 
@@ -80,7 +80,7 @@ def test_a_named_place_without_a_copy_is_no_reason_to_download(monkeypatch, tmp_
             call("cifar10")
     record = available()[1]
     assert not record.ready
-    assert "COURSE_DATA" in record.mend
+    assert "COURSE_DATA" in record.fix
 
 
 def test_an_empty_variable_is_as_good_as_none(monkeypatch, own_data):

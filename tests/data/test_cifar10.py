@@ -143,9 +143,9 @@ def test_a_damaged_image_is_named(make_tree, refuses):
     tree = make_tree()
     path = tree / "train" / "frog" / "0007.png"
     path.write_bytes(path.read_bytes()[:-200])
-    refuses(tree, "holds train/frog/0007.png, which is no readable JPEG or PNG image")
+    refuses(tree, "holds train/frog/0007.png, which is not a readable JPEG or PNG image")
     path.write_text("not an image")
-    refuses(tree, "holds train/frog/0007.png, which is no readable")
+    refuses(tree, "holds train/frog/0007.png, which is not a readable")
 
 
 def test_an_image_of_another_size_is_named(make_tree, refuses):
@@ -179,7 +179,7 @@ def test_a_damaged_compressed_archive(make_tree, make_tar, refuses, name, share)
     content = bytearray(path.read_bytes())
     content[int(len(content) * share)] ^= 255
     path.write_bytes(content)
-    refuses(path, "truncated or damaged|no readable JPEG or PNG")
+    refuses(path, "truncated or damaged|not a readable JPEG or PNG")
 
 
 def test_an_archive_cut_between_two_members(make_tree, make_tar, refuses):
@@ -252,7 +252,7 @@ def test_without_a_copy_it_says_what_one_looks_like(tmp_path, refuses):
     empty.mkdir()
     refuses(empty, r"root \(.*empty\) holds no copy of CIFAR-10, that is cifar-10-python.tar.gz, ")
     (tmp_path / "c.zip").write_bytes(b"PK")
-    refuses(tmp_path / "c.zip", "is no archive; its name must end in .tar, .tar.gz, .tgz, .tar.xz")
+    refuses(tmp_path / "c.zip", "is not an archive: its name must end in .tar, .tar.gz, .tgz, .tar.xz")
 
 
 def test_a_tar_without_images(make_tar, tmp_path, refuses):

@@ -107,7 +107,7 @@ def test_without_a_connection_it_says_what_else_can_be_done(archive, own_data, m
 
 def test_a_folder_that_cannot_be_made_is_said(archive, own_data):
     own_data.write_text("a file where the folder should be")
-    refuses("could not be downloaded|is no archive")
+    refuses("could not be downloaded|is not an archive")
 
 
 def test_verify_downloads_nothing(archive, server, own_data):

@@ -144,7 +144,7 @@ def test_students_trained_together_are_those_trained_one_by_one(plan, tmp_path):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "a network was to be read from .* which is no file"),
+        (None, "no network can be read from .*: it is not a file"),
         (b"not a teacher", "holds no network of course distill"),
         ([1, 2], "holds no network of course distill"),
         ({"settings": {"image_shape": [3, 32, 32]}, "weights": {}}, "holds no network of course distill"),

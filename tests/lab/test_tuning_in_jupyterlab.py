@@ -1,4 +1,4 @@
-"""Notebook 10 in a real JupyterLab and a real browser: a slider is moved, and students are trained by a button."""
+"""Notebook 10 in a real JupyterLab and a real browser: a slider is moved, students are trained, a guess is made."""
 
 import json
 import os
@@ -15,10 +15,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbformat.v4 import new_code_cell
 
+# The fixture takes long: one process makes it, once.
+pytestmark = pytest.mark.xdist_group("jupyterlab")
 ROOT = Path(__file__).resolve().parents[2]
 SCREENSHOT = ROOT / "build" / "lab" / "tuning_panel.png"
 PATIENCE = 240_000  # milliseconds, far above what a slow machine needs
+ASKED = ("show.predict('Is it?', ['yes', 'no'], key='it')", "show.predicted('it', 'yes')")
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,7 @@ def lab(tmp_path_factory):
         )
     ]
     assert "show.tuning_panel(" in notebook.cells[-1].source
+    notebook.cells += [new_code_cell(source) for source in ASKED]
     for cell in notebook.cells:
         cell.outputs, cell.execution_count = [], None
     (folder / "notebooks").mkdir()
@@ -117,6 +122,7 @@ def test_the_slider_moves_the_picture_and_the_button_trains(lab, chromium):
         assert "T = 4.00" in card.inner_text()  # ten steps there and ten back
         press_train_twice(page, handle, train)
         assert page.locator(".jp-OutputArea img[src^='blob:'], .jp-OutputArea img.widget-image").count() >= 1
+        a_late_guess_reaches_the_card(page)
         assert page.get_by_text("Traceback").count() == 0
         SCREENSHOT.parent.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SCREENSHOT)
@@ -125,6 +131,16 @@ def test_the_slider_moves_the_picture_and_the_button_trains(lab, chromium):
         SCREENSHOT.with_name("slider.json").write_text(json.dumps(measured) + "\n")
     finally:
         page.close()
+
+
+def a_late_guess_reaches_the_card(page):
+    """All cells were run before: the card says so, and follows the button that is pressed now."""
+    card = page.locator(".jp-OutputArea .course-predicted")
+    assert "You did not guess" in card.inner_text(timeout=PATIENCE)
+    buttons = page.locator(".jp-OutputArea").get_by_role("radio")
+    assert [button.is_checked() for button in buttons.all()] == [False, False]
+    buttons.last.check()
+    card.get_by_text("You guessed “no”; the runs say “yes”.").wait_for(timeout=PATIENCE)
 
 
 def stays_inside_a_narrow_window(page):

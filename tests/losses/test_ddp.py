@@ -20,6 +20,9 @@ from course_lib.models import Activations, small_mlp
 
 N, M = 8, 3
 
+# The fixture takes long: one process makes it, once.
+pytestmark = pytest.mark.xdist_group("processes of losses")
+
 
 NAMES = ["hard", "smoothed", "logit", "soft", "literal", "matching", "penalty", "layer", "input gradient"]
 

@@ -1,27 +1,19 @@
-"""The runs of the notebooks take minutes of one core: they begin with the first test, beside all the others."""
+"""Runs of whole notebooks begin before all other tests, the longest first: else one would be left over at the end."""
 
 import pytest
-from notebook_runs import WORK, begin
+from notebook_runs import ROOT
 
-_STARTED = pytest.StashKey()
+from course_lib.runner import plan
+from course_lib.runner.order import longest_first
 
-
-def pytest_collection_finish(session):
-    chosen = [
-        (item.originalname, item.callspec.params["path"])
-        for item in session.items
-        if getattr(item, "originalname", None) in WORK and "path" in item.callspec.params
-    ]
-    if chosen and not session.config.option.collectonly:
-        session.config.stash[_STARTED] = begin(chosen)
+RUNS = ("test_outputs_are_as_committed", "test_small_with_other_parameters")
 
 
-def pytest_sessionfinish(session):
-    if _STARTED in session.config.stash:
-        session.config.stash[_STARTED][0].shutdown(cancel_futures=True)
-
-
-@pytest.fixture
-def outcomes(request):
-    """By test and notebook, the run that was begun for it."""
-    return request.config.stash[_STARTED][1]
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    runs = [item for item in items if getattr(item, "originalname", None) in RUNS]
+    paths = {item.callspec.params["path"] for item in runs}
+    report = ROOT / "build" / "report.json"
+    order = [each.path for each in longest_first([plan(path) for path in sorted(paths)], report)]
+    runs.sort(key=lambda item: (RUNS.index(item.originalname), order.index(item.callspec.params["path"])))
+    items[:] = runs + [item for item in items if item not in set(runs)]

@@ -1,19 +1,15 @@
-"""The two runs of every notebook, in processes of their own, which no other test's environment or folder reaches."""
+"""The two runs of every notebook: as committed, and in the profile smoke with other parameters."""
 
 import os
 import subprocess
 import sys
-import tempfile
-from concurrent.futures import Future, ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 from course_lib.runner import list_notebooks, plan
 from course_lib.runner.execute import Result, run_notebook
 
-NOTEBOOKS = list_notebooks(Path(__file__).resolve().parents[2] / "notebooks")
-WORKERS = max(1, min(4, os.cpu_count() or 1))
-THREADS = max(1, (os.cpu_count() or 1) // WORKERS)
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = list_notebooks(ROOT / "notebooks")
 
 # Another small value for each parameter of each notebook.
 OTHER = {
@@ -28,33 +24,30 @@ OTHER = {
     "08": {"seed": 1, "temperature": 2.0, "lam": 0.5, "smoothing": 0.2, "tolerance": 0.1},
     "09": {
         **{"seed": 1, "temperature": 2.0, "seeds": 2},
-        **{"batch_size": 64, "epochs": 10, "checkpoint_every": 5, "validation": 0.2},
+        **{"batch_size": 64, "epochs": 3, "checkpoint_every": 1, "validation": 0.2},
     },
     "10": {"seed": 1, "labels": 200},
 }
 
 
-def compare_outputs(path: Path, folder: Path) -> subprocess.CompletedProcess:
+def compare_outputs(path: Path) -> subprocess.CompletedProcess:
     """nbval on the cells tagged nbval-check-output; a claim that does not hold is an error."""
     command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-q", "--color=no"]
-    command += ["-c", os.devnull, "--rootdir", str(path.parent), "-p", "no:cacheprovider", str(path)]
-    environment = os.environ | {
-        "COURSE_CLAIMS": "strict",
-        "COURSE_PROGRESS": "0",
-        "OMP_NUM_THREADS": str(THREADS),
-    }
+    command += [
+        "-c",
+        os.devnull,
+        "--rootdir",
+        str(path.parent),
+        "-p",
+        "no:cacheprovider",
+        "-p",
+        "no:xdist",
+        str(path),
+    ]
+    environment = os.environ | {"COURSE_CLAIMS": "strict", "COURSE_PROGRESS": "0", "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def use_other_parameters(path: Path, folder: Path) -> Result:
-    return run_notebook(plan(path, parameters=OTHER[path.name[:2]]), folder / path.name, threads=THREADS)
-
-
-WORK = {"test_outputs_are_as_committed": compare_outputs, "test_other_parameters": use_other_parameters}
-
-
-def begin(chosen: list[tuple[str, Path]]) -> tuple[ProcessPoolExecutor, dict[tuple[str, Path], Future]]:
-    """Start what the chosen tests, (name, notebook) each, wait for."""
-    folder = Path(tempfile.mkdtemp(prefix="notebooks-"))
-    pool = ProcessPoolExecutor(WORKERS, mp_context=get_context("spawn"))
-    return pool, {(name, path): pool.submit(WORK[name], path, folder) for name, path in chosen}
+    """The notebook in its smallest sizes, with another value of every parameter, into ``folder``."""
+    return run_notebook(plan(path, "smoke", OTHER[path.name[:2]]), folder / path.name, threads=1)

@@ -76,6 +76,21 @@ def has_parameters(notebook):
     return values.get("profile") == "quick" and values.get("seed") == 0
 
 
+def has_sizes_for_all_profiles(notebook):
+    """At least one dictionary of sizes is indexed by the profile, and each has quick, full and smoke."""
+    sources = [cell.source for cell in code_cells(notebook) if "[profile]" in cell.source]
+    chosen = [
+        node.value
+        for source in sources
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Subscript) and ast.unparse(node.slice) == "profile"
+    ]
+    return chosen and all(
+        isinstance(each, ast.Dict) and {key.value for key in each.keys} == {"quick", "full", "smoke"}
+        for each in chosen
+    )
+
+
 def is_executed_in_order(notebook):
     """As after "restart and run all": every code cell once, from 1."""
     counts = [cell.execution_count for cell in code_cells(notebook)]
@@ -98,6 +113,16 @@ def has_claims_that_hold(notebook):
     """At least one claim, and all hold."""
     found = list(claims(notebook))
     return found and all(claim["holds"] is True for claim in found)
+
+
+def answers_what_it_asks(notebook):
+    """Every guess that the reader is asked for is shown beside an outcome further down, and no other."""
+    found = re.findall(r'class="course-(predict|predicted)" data-key="([^"]*)"', rendered(notebook))
+    asked = [key for kind, key in found if kind == "predict"]
+    told = [key for kind, key in found if kind == "predicted"]
+    first = {key: found.index(("predict", key)) for key in asked}
+    in_order = all(first.get(key, len(found)) < found.index(("predicted", key)) for key in told)
+    return len(asked) == len(set(asked)) and sorted(asked) == sorted(told) and in_order
 
 
 def has_checked_outputs(notebook):
@@ -159,7 +184,7 @@ def keeps_no_trace_of_the_run(notebook):
 
 def is_valid(notebook):
     """Jupyter's own schema, with an id for each cell."""
-    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which mends doubles by itself
+    ids = [cell.get("id") for cell in notebook.cells]  # before validate, which fixes doubles by itself
     return None not in ids and len(set(ids)) == len(ids) and nbformat.validate(notebook) is None
 
 
@@ -167,10 +192,12 @@ RULES = [
     has_title_and_promise,
     says_what_to_expect,
     has_parameters,
+    has_sizes_for_all_profiles,
     is_executed_in_order,
     has_no_errors,
     has_short_cells,
     has_claims_that_hold,
+    answers_what_it_asks,
     has_checked_outputs,
     describes_its_figures,
     shows_its_figures,
@@ -214,6 +241,10 @@ def held(holds=True):
     )
 
 
+def question(kind, key):
+    return data(text_html=f'<div class="course-{kind}" data-key="{key}" style="">')
+
+
 def good():
     """A small notebook that keeps every rule."""
     text = "# Title\n\nYou will see.\n\n**Objectives**: one.\n\n**Prerequisites**: none.\n\n**Time**: short."
@@ -224,6 +255,9 @@ def good():
         new_code_cell('profile = "quick"\nseed = 0', metadata={"tags": ["parameters"]}),
         *[new_code_cell(f"print({i})", metadata={"tags": [CHECKED]}) for i in (1, 2, 3)],
         figure,
+        new_code_cell('SIZES = {"quick": 2, "full": 3, "smoke": 1}[profile]'),
+        new_code_cell("predict()", outputs=[question("predict", "a")]),
+        new_code_cell("predicted()", outputs=[question("predicted", "a")]),
         new_code_cell("claim()"),
     ]
     for number, cell in enumerate(cells[1:], 1):
@@ -236,7 +270,7 @@ def good():
 
 def code(source, *shown):
     def add(notebook):
-        notebook.cells.append(new_code_cell(source, execution_count=7, outputs=list(shown)))
+        notebook.cells.append(new_code_cell(source, execution_count=9, outputs=list(shown)))
 
     return add
 
@@ -255,6 +289,9 @@ BROKEN = [
     (says_what_to_expect, replaced(0, "# Title\n\nYou will see.\n\nPrerequisites, time")),
     (has_parameters, replaced(1, 'profile = "full"\nseed = 0')),
     (has_parameters, lambda notebook: notebook.cells[1].metadata.clear()),
+    (has_sizes_for_all_profiles, replaced(6, 'SIZES = {"quick": 2, "full": 3}[profile]')),
+    (has_sizes_for_all_profiles, replaced(6, "SIZES = 2")),
+    (has_sizes_for_all_profiles, code('MORE = {"quick": 2, "full": 3}[profile]')),
     (is_executed_in_order, lambda notebook: notebook.cells[1].update(execution_count=3)),
     (is_executed_in_order, lambda notebook: notebook.cells[-1].update(execution_count=None)),
     (has_no_errors, code("1", new_output("error", ename="E", evalue="", traceback=[]))),
@@ -262,6 +299,10 @@ BROKEN = [
     (has_short_cells, code("\n".join("a" * 26))),
     (has_claims_that_hold, lambda notebook: notebook.cells[-1].update(outputs=[])),
     (has_claims_that_hold, code("1", held(False))),
+    (answers_what_it_asks, code("1", question("predict", "b"))),
+    (answers_what_it_asks, code("1", question("predicted", "b"))),
+    (answers_what_it_asks, code("1", question("predict", "a"), question("predicted", "a"))),
+    (answers_what_it_asks, lambda notebook: notebook.cells.insert(7, notebook.cells.pop(8))),
     (has_checked_outputs, lambda notebook: notebook.cells[2].metadata.clear()),
     (has_checked_outputs, lambda notebook: notebook.cells[2].update(outputs=[])),
     (describes_its_figures, code("1", data(image_png="a"))),

@@ -1,9 +1,12 @@
-"""Every notebook, run twice: as committed, with its outputs compared; and with other parameters, free of errors."""
+"""Every notebook, run twice: as committed, with its outputs compared; and small, with other parameters, free of errors.
+
+These runs take longest, and begin first (conftest.py).
+"""
 
 import nbformat
 import pytest
 from nbformat.v4 import new_output
-from notebook_runs import NOTEBOOKS, OTHER, compare_outputs
+from notebook_runs import NOTEBOOKS, OTHER, compare_outputs, use_other_parameters
 
 from course_lib.runner import plan
 from course_lib.runner.find import default_parameters
@@ -12,14 +15,14 @@ pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_outputs_are_as_committed(path, outcomes):
-    done = outcomes["test_outputs_are_as_committed", path].result()
+def test_outputs_are_as_committed(path):
+    done = compare_outputs(path)
     assert done.returncode == 0, done.stdout[-6000:]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_other_parameters(path, outcomes):
-    result = outcomes["test_other_parameters", path].result()
+def test_small_with_other_parameters(path, tmp_path):
+    result = use_other_parameters(path, tmp_path)
     assert result.failure is None, f"{result.failure}\n{result.failure.traceback}"
 
 
@@ -30,7 +33,7 @@ def test_every_parameter_is_tried_with_another_value(path):
     assert plan(path, parameters=OTHER[path.name[:2]]).changed == OTHER[path.name[:2]]
 
 
-def test_a_changed_output_is_noticed_where_it_is_compared(make_notebook, tmp_path):
+def test_a_changed_output_is_noticed_where_it_is_compared(make_notebook):
     path = make_notebook(
         "00_n", ("print(seed)", ["nbval-check-output"]), "import random; print(random.random())"
     )
@@ -42,11 +45,11 @@ def test_a_changed_output_is_noticed_where_it_is_compared(make_notebook, tmp_pat
         cells[0].outputs = [new_output("stream", name="stdout", text=text)]
         cells[1].outputs = [new_output("stream", name="stdout", text="0.5\n")]
         nbformat.write(notebook, path)
-        assert compare_outputs(path, tmp_path).returncode == code
+        assert compare_outputs(path).returncode == code
 
 
-def test_a_claim_that_does_not_hold_is_an_error_here(make_notebook, tmp_path):
+def test_a_claim_that_does_not_hold_is_an_error_here(make_notebook):
     path = make_notebook("00_n", "from course_lib.measure import claim\nclaim('one is two', 1 == 2)")
-    done = compare_outputs(path, tmp_path)
+    done = compare_outputs(path)
     assert done.returncode == 1
     assert "ClaimError" in done.stdout

@@ -14,6 +14,7 @@ CELLS = (
     "import time\nprint('a', flush=True)\ntime.sleep(0.3)\nprint('b')",
     "",
     "from ipywidgets import IntSlider\nIntSlider()",
+    "from course_lib import show\nshow.predict('Is it?', ['yes', 'no'], key='it')",
     (f"from IPython.display import Image\nimport base64\nImage(data=base64.b64decode('{PIXEL}'))", ["cover"]),
 )
 
@@ -46,9 +47,15 @@ def test_sources_and_ids_stay(stored):
 
 def test_cells_are_numbered_in_order_and_prints_are_one_output(stored):
     cells = [cell for cell in stored[1].cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == [1, 2, None, 3, 4]
-    assert cells[4].outputs[0].execution_count == 4
+    assert [cell.execution_count for cell in cells] == [1, 2, None, 3, 4, 5]
+    assert cells[5].outputs[0].execution_count == 5
     assert [output.text for output in cells[1].outputs] == ["a\nb\n"]
+
+
+def test_a_widget_that_has_a_form_as_html_is_stored_in_that_form(stored):
+    slider, question = [cell.outputs for cell in stored[1].cells if cell.cell_type == "code"][3:5]
+    assert slider == []
+    assert [output.data.keys() for output in question] == [{"text/plain", "text/html"}]
 
 
 def test_the_cover_is_written(stored, tmp_path):

@@ -7,28 +7,35 @@ import pytest
 from course_lib.errors import CourseError
 from course_lib.runner import plan
 from course_lib.runner.course import run_course
+from course_lib.runner.order import longest_first
 
 FAILS = "raise KeyError('lost')"
 
 
 class Silent:
+    def __init__(self):
+        self.begun = []
+
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
         pass
 
-    def begin(self, *_):
+    def begin(self, name, cells):
+        self.begun.append(name)
+
+    def cell(self, *_):
         pass
 
-    cell = end = begin
+    end = cell
 
 
 @pytest.fixture
 def run(make_notebook, tmp_path):
-    def run(*sources, jobs=1):
+    def run(*sources, jobs=1, shown=None):
         plans = [plan(make_notebook(f"{i:02}_n", source)) for i, source in enumerate(sources)]
-        report = run_course(plans, tmp_path / "build", Silent(), jobs=jobs)
+        report = run_course(plans, tmp_path / "build", shown or Silent(), jobs=jobs)
         return report, json.loads((tmp_path / "build" / "report.json").read_text())
 
     return run
@@ -85,15 +92,75 @@ def test_a_false_claim_fails_the_run_after_all_have_run(run):
     ]
 
 
-def test_several_at_once_are_reported_in_order_and_share_the_cores(run, tmp_path, monkeypatch):
+@pytest.mark.parametrize("jobs", [2, None])
+def test_several_at_once_are_reported_in_order_and_share_the_cores(run, tmp_path, monkeypatch, jobs):
     monkeypatch.setattr("course_lib.runner.course.os.cpu_count", lambda: 6)
     waits = "import os, time; from pathlib import Path\nassert os.environ['OMP_NUM_THREADS'] == '3'\n"
     # Only where both run at once can the first one end.
     first = waits + "while not Path('second').exists(): time.sleep(0.02)\ntime.sleep(1)"
-    report, written = run(first, waits + "Path('second').touch()", jobs=2)
+    report, written = run(first, waits + "Path('second').touch()", jobs=jobs)
     assert report.ok
     assert [entry["name"] for entry in written["notebooks"]] == ["00_n", "01_n"]
     assert written["jobs"] == 2
+    summed = sum(entry["seconds"] for entry in written["notebooks"])
+    assert written["notebook_seconds"] == pytest.approx(summed, abs=0.02)
+    assert written["ratio"] == pytest.approx(written["seconds"] / summed, rel=0.02)
+    assert written["ratio"] < 1
+
+
+def test_by_default_there_are_never_more_at_once_than_cores(run, monkeypatch):
+    monkeypatch.setattr("course_lib.runner.course.os.cpu_count", lambda: 1)
+    _, written = run("1", "2", jobs=None)
+    assert written["jobs"] == 1
+    assert written["ratio"] >= 1
+
+
+def test_one_notebook_alone_keeps_all_threads(run, monkeypatch):
+    monkeypatch.setattr("course_lib.runner.course.os.cpu_count", lambda: 6)
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")  # as the user set it
+    report, written = run("import os\nassert os.environ['OMP_NUM_THREADS'] == '5'", jobs=None)
+    assert report.ok
+    assert written["jobs"] == 1
+
+
+@pytest.mark.parametrize(("jobs", "last"), [(2, "01_n"), (1, "02_n")])
+def test_the_longest_of_the_last_run_begin_first_where_several_run_at_once(run, tmp_path, jobs, last):
+    write_times(tmp_path / "build" / "report.json", {"00_n": 2.0, "01_n": 1.0, "02_n": 3.0})
+    shown = Silent()
+    report, written = run("1", "2", "3", jobs=jobs, shown=shown)
+    assert report.ok
+    assert shown.begun[-1] == last
+    assert [entry["name"] for entry in written["notebooks"]] == ["00_n", "01_n", "02_n"]
+
+
+def write_times(path, seconds, **others):
+    """A report as of a former run."""
+    entry = {"profile": "quick", "failure": None} | others
+    path.parent.mkdir(exist_ok=True)
+    entries = [{"name": name, "seconds": value} | entry for name, value in seconds.items()]
+    path.write_text(json.dumps({"notebooks": entries}))
+
+
+@pytest.mark.parametrize(
+    ("others", "order"),
+    [
+        ({}, ["03_n", "02_n", "00_n", "01_n"]),  # the one without a time, then by time
+        ({"profile": "full"}, ["03_n", "02_n", "01_n", "00_n"]),  # by cells
+        ({"failure": {"cell": 1}}, ["03_n", "02_n", "01_n", "00_n"]),
+    ],
+)
+def test_what_is_not_known_begins_first_with_the_most_cells(make_notebook, tmp_path, others, order):
+    plans = [plan(make_notebook(f"{i:02}_n", *["1"] * i)) for i in range(4)]
+    write_times(tmp_path / "report.json", {"00_n": 2.0, "01_n": 1.0, "02_n": 3.0}, **others)
+    assert [each.name for each in longest_first(plans, tmp_path / "report.json")] == order
+
+
+@pytest.mark.parametrize("content", [None, "{", "[]", '{"notebooks": [{"name": "00_n"}]}'])
+def test_without_times_the_number_of_cells_decides(make_notebook, tmp_path, content):
+    plans = [plan(make_notebook(f"{i:02}_n", *["1"] * i)) for i in range(2)]
+    if content:
+        (tmp_path / "report.json").write_text(content)
+    assert [each.name for each in longest_first(plans, tmp_path / "report.json")] == ["01_n", "00_n"]
 
 
 def test_stale_results_of_a_notebook_that_fails_now_are_gone(run, tmp_path):

@@ -128,6 +128,36 @@ def test_heatmap_without_numbers_has_a_colour_bar_over_the_given_range(ax):
     assert len(ax.figure.axes) == 2
 
 
+def test_a_masked_diagonal_is_hatched_and_left_out_of_the_scale(ax):
+    matrix = np.array([[9.0, 0.1, 0.2], [0.3, 8.0, 0.4], [0.5, 0.6, 7.0]])
+    image = show.heatmap(ax, matrix, "abc", "abc", mask_diagonal=True, fmt="{:.1f}")
+    assert image.get_clim() == (0.1, 0.6)
+    np.testing.assert_array_equal(np.ma.getmaskarray(image.get_array()), np.eye(3, dtype=bool))
+    assert [patch.get_xy() for patch in ax.patches if patch.get_hatch()] == [
+        (-0.5, -0.5),
+        (0.5, 0.5),
+        (1.5, 1.5),
+    ]
+    assert sorted(text.get_text() for text in ax.texts) == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6"]
+
+
+def test_signed_values_have_a_scale_around_the_centre_with_white_in_its_middle(ax):
+    image = show.heatmap(ax, [[-1.0, 0.0], [3.0, 1.0]], "ab", "cd", center=0, fmt="{:.0f}")
+    assert image.get_clim() == (-3, 3)
+    red, middle, blue = (image.cmap(image.norm(value)) for value in (-3.0, 0.0, 3.0))
+    assert min(middle[:3]) > 0.95
+    assert red[0] > red[2]
+    assert blue[2] > blue[0]
+    inks = {text.get_text(): text.get_color() for text in ax.texts}
+    assert inks == {"-1": "black", "0": "black", "3": "white", "1": "black"}
+
+
+@pytest.mark.parametrize("shape", [(2, 3), (1, 1)])
+def test_only_a_square_has_a_diagonal_to_mask(ax, shape):
+    with pytest.raises(CourseError, match="matrix must be square"):
+        show.heatmap(ax, np.ones(shape), range(shape[0]), range(shape[1]), mask_diagonal=True)
+
+
 def test_heatmap_refuses_labels_that_do_not_fit(ax):
     with pytest.raises(CourseError, match=r"matrix must have shape \(2, 3\).*got \(3, 2\)"):
         show.heatmap(ax, np.ones((3, 2)), "ab", "abc")

@@ -470,7 +470,7 @@ def test_a_full_disk_is_not_told_that_a_damaged_checkpoint_is_whole(train, tmp_p
         raise CourseError(f"cannot write {path}: No space left on device")
 
     monkeypatch.setattr(module, "write_atomically", full)
-    with pytest.raises(CourseError, match=r"No space left on device; step-0000000050\.ckpt is whole"):
+    with pytest.raises(CourseError, match=r"No space left on device; step-0000000050\.ckpt is complete"):
         plain(train, places)
 
 
@@ -559,7 +559,7 @@ def test_a_full_disk_loses_no_earlier_checkpoint(train, tmp_path, monkeypatch):
         write(path, no_more if path.name >= "step-0000000030" else fill)
 
     monkeypatch.setattr(module, "write_atomically", full)
-    with pytest.raises(CourseError, match=r"No space left on device; step-0000000020\.ckpt is whole"):
+    with pytest.raises(CourseError, match=r"No space left on device; step-0000000020\.ckpt is complete"):
         plain(train, places)
     assert module.read(places.files()[0])["done"] == 20
 

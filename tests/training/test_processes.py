@@ -15,6 +15,9 @@ from course_lib.training.processes import seed_of_process
 sys.path.insert(0, str(Path(__file__).parent))
 import two_processes
 
+# The fixture takes long: one process makes it, once.
+pytestmark = pytest.mark.xdist_group("processes")
+
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory):

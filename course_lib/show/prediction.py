@@ -10,7 +10,7 @@ from course_lib.errors import CourseError
 
 _FEWEST, _MOST = 2, 5
 _KINDS = {"right": "good", "wrong": "bad", "none": "open"}
-_BADGES = {"right": "✔ right", "wrong": "✘ not so", "none": "the runs say"}
+_BADGES = {"right": "✔ right", "wrong": "✘ wrong", "none": "the outcome"}
 
 
 class Prediction:
@@ -41,33 +41,35 @@ class Prediction:
 
     def _repr_mimebundle_(self, **settings: Any) -> dict[str, Any]:
         items = "".join(f"<li>{html.escape(choice)}</li>" for choice in self.choices)
-        question = f"<p><strong>Predict first:</strong> {html.escape(self.question)}</p>"
-        page = card("open", "predict", f"{question}<ul>{items}</ul>", key=self.key)
-        return self._buttons(settings) | {"text/plain": repr(self), "text/html": page}
-
-    def _buttons(self, settings: dict[str, Any]) -> dict[str, Any]:
-        """The form of a live notebook; empty without ipywidgets, where the text must do."""
+        page = card("open", "predict", f"{self._asked()}<ul>{items}</ul>", key=self.key)
         try:
-            import ipywidgets as widgets
+            live = self.buttons()._repr_mimebundle_(**settings)
         except ModuleNotFoundError:
-            return {}
-        question = f"<p><strong>Predict first:</strong> {html.escape(self.question)}</p>"
-        buttons = widgets.RadioButtons(
-            options=self.choices, value=self.guess, layout=widgets.Layout(width="auto")
-        )
+            live = {}  # without ipywidgets the text must do
+        return live | {"text/plain": repr(self), "text/html": page}
+
+    def buttons(self) -> Any:
+        """The widget of a live notebook: the question, a button for each choice, and what was chosen."""
+        import ipywidgets as widgets
+
+        layout = widgets.Layout(width="auto")
+        radio = widgets.RadioButtons(options=self.choices, value=self.guess, layout=layout)
         said = widgets.HTML(self._said())
 
         def keep(change: dict[str, Any]) -> None:
             self.choose(change["new"])
             said.value = self._said()
 
-        buttons.observe(keep, "value")
-        return widgets.VBox([widgets.HTML(question), buttons, said])._repr_mimebundle_(**settings)
+        radio.observe(keep, "value")
+        return widgets.VBox([widgets.HTML(self._asked()), radio, said])
+
+    def _asked(self) -> str:
+        return f"<p><strong>Predict first:</strong> {html.escape(self.question)}</p>"
 
     def _said(self) -> str:
         if self.guess is None:
-            return "Choose one; the answer comes further down."
-        return f"Kept: <strong>{html.escape(self.guess)}</strong>. The answer comes further down."
+            return "Choose one. The answer comes further down."
+        return f"You guessed <strong>{html.escape(self.guess)}</strong>. The answer comes further down."
 
 
 _ASKED: dict[str, Prediction] = {}  # by key, the questions of this notebook
@@ -120,36 +122,36 @@ def predicted(key: str, outcome: str, words: str = "") -> None:
     if outcome not in asked.choices:
         raise CourseError(f"outcome must be one of {_listed(asked.choices)}, got {outcome!r}")
     if not in_ipython():
-        print(_plain(asked, outcome, words))
+        print(outcome_bundle(asked, outcome, words)["text/plain"])
         return
     from IPython.display import display
 
-    def bundle() -> dict[str, str]:
-        return {"text/plain": _plain(asked, outcome, words), "text/html": _page(asked, outcome, words)}
-
-    shown = display(bundle(), raw=True, display_id=True)
+    shown = display(outcome_bundle(asked, outcome, words), raw=True, display_id=True)
     # Who runs all cells at once guesses afterwards: the card follows.
-    asked._follow = lambda: shown.update(bundle(), raw=True)
+    asked._follow = lambda: shown.update(outcome_bundle(asked, outcome, words), raw=True)
+
+
+def outcome_bundle(asked: Prediction, outcome: str, words: str = "") -> dict[str, str]:
+    """The card of ``predicted`` as a notebook stores it.
+
+    Its HTML carries what it would say to each choice, for the website's script.
+    """
+    fared, sentence = _verdict(asked.guess, outcome)
+    said = json.dumps({each: _content(each, outcome, words) for each in asked.choices}, ensure_ascii=False)
+    content = _content(asked.guess, outcome, words)
+    return {
+        "text/plain": f"{_BADGES[fared]}: {sentence} {words}".strip(),
+        "text/html": card(_KINDS[fared], "predicted", content, key=asked.key, said=said),
+    }
 
 
 def _verdict(guess: str | None, outcome: str) -> tuple[str, str]:
     """How the guess fared, and the sentence that says so."""
     if guess is None:
         return "none", f"You did not guess; the runs say “{outcome}”."
-    return "right" if guess == outcome else "wrong", f"You guessed “{guess}”; the runs say “{outcome}”."
-
-
-def _plain(asked: Prediction, outcome: str, words: str) -> str:
-    fared, sentence = _verdict(asked.guess, outcome)
-    return f"{_BADGES[fared]}: {sentence} {words}".strip()
-
-
-def _page(asked: Prediction, outcome: str, words: str) -> str:
-    """The card; it carries what it would say to each choice, for the website's script."""
-    content = _content(asked.guess, outcome, words)
-    each = {choice: _content(choice, outcome, words) for choice in asked.choices}
-    fared, _ = _verdict(asked.guess, outcome)
-    return card(_KINDS[fared], "predicted", content, key=asked.key, said=json.dumps(each, ensure_ascii=False))
+    if guess == outcome:
+        return "right", f"You guessed “{guess}”, and so say the runs."
+    return "wrong", f"You guessed “{guess}”; the runs say “{outcome}”."
 
 
 def _content(guess: str | None, outcome: str, words: str) -> str:
