@@ -67,12 +67,18 @@ class Row:
         settings: of its term.
         grid: of its weight.
         teacher: which cache answers, "big" or "narrow".
+        further: more weights, tried because the best of the grid lay at its end.
     """
 
     loss: Callable[..., Tensor]
     settings: dict[str, Source | float]
     grid: tuple[float, ...]
     teacher: str = "big"
+    further: tuple[float, ...] = ()
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        return self.grid + self.further
 
 
 def half_decades(first: int, count: int = 8) -> tuple[float, ...]:
@@ -86,7 +92,7 @@ GRADIENTS = {"student": STUDENT_GRADIENTS, "teacher": TEACHER_GRADIENTS}
 SOFT = {"temperature": TEMPERATURE}
 ROWS = {
     "logits: radius": Row(radius_loss, LOGITS, half_decades(-6)),
-    "logits: magnitude": Row(magnitude_loss, LOGITS, half_decades(-8)),
+    "logits: magnitude": Row(magnitude_loss, LOGITS, half_decades(-8), further=(1e-5, 3.16e-5)),
     "logits: angle": Row(angle_loss, LOGITS, half_decades(-1)),
     "logits: both": Row(losses.logit_loss, {}, half_decades(-5)),
     "logits: spherical": Row(spherical_soft_target_loss, SOFT, half_decades(-3)),
@@ -95,8 +101,8 @@ ROWS = {
     "features: angle": Row(angle_loss, FEATURES, half_decades(-2), "narrow"),
     "features: both": Row(both_parts, FEATURES, half_decades(-4), "narrow"),
     "gradients: radius": Row(radius_loss, GRADIENTS, half_decades(-4)),
-    "gradients: angle": Row(angle_loss, GRADIENTS, half_decades(-1)),
-    "gradients: both": Row(both_parts, GRADIENTS, half_decades(-6)),
+    "gradients: angle": Row(angle_loss, GRADIENTS, half_decades(-1), further=(3160.0, 10000.0)),
+    "gradients: both": Row(both_parts, GRADIENTS, half_decades(-6), further=(1e-4, 3.16e-4)),
 }
 
 
@@ -150,18 +156,28 @@ def right(runs: Runs, part: Examples) -> Tensor:
     return (runs.logits(part.inputs).argmax(dim=2) == part.labels).sum(dim=1)
 
 
-def search(world: World, size: int, name: str) -> dict[str, list[list[int]]]:
+def search(world: World, size: int, name: str, grid: Sequence[float]) -> dict[str, list[list[int]]]:
     """Right answers on validation images, by steps: a list for each weight, of the search's students."""
-    grid, seeds = ROWS[name].grid, list(SEARCH)
+    seeds = list(SEARCH)
     runs = train(world, size, name, [weight for weight in grid for _ in seeds], seeds * len(grid))
     counts = runs.over(lambda students: right(students, world.digits.validation))
     return {str(steps): each.view(len(grid), -1).tolist() for steps, each in counts.items()}
 
 
+def searched(study: Study, world: World, size: int, name: str) -> dict[str, list[list[int]]]:
+    """``search`` over the grid and, where there are, the further weights."""
+    row, where = ROWS[name], f"{size} labels, {name}"
+    found = study.kept(f"search, {where}", partial(search, world, size, name, row.grid))
+    if not row.further:
+        return found
+    more = study.kept(f"further search, {where}", partial(search, world, size, name, row.further))
+    return {steps: found[steps] + more[steps] for steps in found}
+
+
 def chosen(found: dict[str, list[list[int]]], name: str) -> float:
     """The weight whose students are best on validation images at the last step."""
     sums = [sum(row) for row in found[str(STEPS[-1])]]
-    return ROWS[name].grid[sums.index(max(sums))]
+    return ROWS[name].weights[sums.index(max(sums))]
 
 
 def compared(world: World, size: int, name: str, weight: float) -> dict:
@@ -187,7 +203,7 @@ def make_study() -> Study:
         "search seeds": len(SEARCH),
         "worlds": WORLDS,
         "temperature": TEMPERATURE,
-        "grids": {name: row.grid for name, row in ROWS.items()},
+        "grids": {name: row.weights for name, row in ROWS.items()},
     }
     return Study("chapter_06", "Size and direction of logits, features and gradients on the digits", settings)
 
@@ -205,10 +221,7 @@ def rows_in(world: int, names: Iterable[str]) -> list[str]:
 def measure_labels(study: Study, size: int) -> dict:
     """All rows at one number of labels: the search in the first world, the comparison in all."""
     worlds = [World(seed) for seed in WORLDS[size]]
-    found = {
-        name: study.kept(f"search, {size} labels, {name}", partial(search, worlds[0], size, name))
-        for name in ROWS
-    }
+    found = {name: searched(study, worlds[0], size, name) for name in rows_of(size)}
     weights = {name: chosen(each, name) for name, each in found.items()}
     result = {"labels": size, "searched": found, "chosen": weights, "worlds": []}
     for world in worlds:
