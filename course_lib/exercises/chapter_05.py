@@ -1,4 +1,4 @@
-"""Exercises of chapter 05: a penalty per example, a critic's matrix, a dead layer, the teacher's mean norm."""
+"""Exercises of chapter 05: a penalty per example, a critic's matrix, a noise, a dead layer, a mean norm."""
 
 from collections.abc import Callable
 
@@ -39,9 +39,9 @@ def check_penalty(answer: Callable) -> str | None:
             (GRADIENTS.norm(dim=2) - ALPHA) ** 2
         ).mean(),
         "These are the squared norms minus α: take the root first.": ((lengths**2 - ALPHA) ** 2).mean(),
-        "Average over the 5 examples, do not add them up.": expected * 5,
+        "Take the mean over the 5 examples; do not add them up.": expected * 5,
         "The deviation is not squared.": (lengths - ALPHA).mean(),
-        "The mean norm minus α: then long and short gradients cancel. Square before you take the mean.": (
+        "This is the mean norm minus α, in which long and short gradients cancel: square before you take the mean.": (
             lengths.mean() - ALPHA
         )
         ** 2,
@@ -73,13 +73,40 @@ def check_one_logit(answer: Callable) -> str | None:
         "This is a row: S has a row for each class, so that JᵀS is (d, 1).": expected.T,
         "Right numbers, one dimension short: S is a matrix of shape (C, 1).": expected[:, 0],
         "This adds all logits up: only that of class c counts.": torch.ones(4, 1),
-        "This takes every logit by itself: one column is wanted.": torch.eye(4),
+        "This takes every logit by itself: only one column is needed.": torch.eye(4),
         "This is the mean of the logits.": torch.full((4, 1), 0.25),
     }
     return named(got, mistakes, f"JᵀS is not the gradient of logit c: {problem}.")
 
 
 # --- 05.3 ----------------------------------------------------------------------------------------------------------
+
+
+def same_noise(beta: float, scale: float) -> float:
+    """β ‖JᵀS‖² = β · scale² ‖J‖², and noise gives σ² ‖J‖²."""
+    return scale * beta**0.5
+
+
+def check_same_noise(answer: Callable) -> str | None:
+    for beta, scale in ((0.09, 1.0), (0.25, 0.8)):
+        got, expected = answer(beta, scale), scale * beta**0.5
+        problem = difference(got, expected)
+        if problem is None:
+            continue
+        mistakes = {
+            "This is σ², the variance: take its root.": scale**2 * beta,
+            "This forgets the scale of S: ‖JᵀS‖² = scale² · ‖J‖².": beta**0.5,
+            "Take the root of β, not of the scale: the scale is squared in ‖JᵀS‖².": (scale * beta) ** 0.5,
+            "The scale belongs on the other side: a larger S makes a stronger penalty.": beta**0.5 / scale,
+            "β is compared with σ², not with σ.": scale * beta,
+        }
+        return named(
+            got, mistakes, f"Not the σ with σ² ‖J‖² = β ‖JᵀS‖² for β = {beta}, scale = {scale}: {problem}."
+        )
+    return None
+
+
+# --- 05.4 ----------------------------------------------------------------------------------------------------------
 
 
 def survivor(gradients: Tensor, alpha: float, eps: float = 1e-12) -> Tensor:
@@ -122,7 +149,7 @@ def check_survivor(answer: Callable) -> str | None:
                 (lengths[:3] - ALPHA) ** 2
             ).mean()
         }
-        return named(got, mistakes, f"The value is not the penalty, is your ε too large? {problem}.")
+        return named(got, mistakes, f"The value is not the penalty (is your ε too large?): {problem}.")
     if not got.requires_grad:
         return "The value is right, but it does not depend on the gradients any more: nothing could learn from it."
     (slope,) = torch.autograd.grad(got, gradients)
@@ -137,7 +164,7 @@ def check_survivor(answer: Callable) -> str | None:
     return None if problem is None else f"The value is right, its slope is not: {problem}."
 
 
-# --- 05.4 ----------------------------------------------------------------------------------------------------------
+# --- 05.5 ----------------------------------------------------------------------------------------------------------
 
 
 def mean_norm(batches: list[Tensor]) -> Tensor:
@@ -208,6 +235,21 @@ EXERCISES = (
     ),
     Exercise(
         "05.3",
+        "The noise that a penalty stands for",
+        check_same_noise,
+        "Write ‖JᵀS‖² for S = scale · I as a multiple of ‖J‖², and compare with σ² ‖J‖².",
+        same_noise,
+        (
+            WrongAnswer(lambda b, s: b, "the variance"),
+            WrongAnswer(lambda b, s: s**2 * b, "the variance"),
+            WrongAnswer(lambda b, s: b**0.5, "forgets the scale"),
+            WrongAnswer(lambda b, s: (s * b) ** 0.5, "not of the scale"),
+            WrongAnswer(lambda b, s: b**0.5 / s, "on the other side"),
+            WrongAnswer(lambda b, s: 2.0, "Not the σ"),
+        ),
+    ),
+    Exercise(
+        "05.4",
         "Find the bug: a penalty that kills the network",
         check_survivor,
         "What is the derivative of √s at s = 0, and which expression must never be exactly 0 there?",
@@ -223,7 +265,7 @@ EXERCISES = (
         given=given_survivor,
     ),
     Exercise(
-        "05.4",
+        "05.5",
         "The teacher's mean norm",
         check_mean_norm,
         "Collect the norms of all examples first, with torch.cat, or add up norms and numbers of examples.",

@@ -5,6 +5,7 @@ Reductions are the same everywhere: sum over classes and features, mean over exa
 
 from course_lib.losses._jacobian import PullBack, differentiates, soft_gradients
 from course_lib.losses.confidence_weighted import confidence_weighted_loss
+from course_lib.losses.double_backpropagation import double_backpropagation_loss
 from course_lib.losses.gradient import gradient_loss, gradient_matching_loss
 from course_lib.losses.hard_label import hard_label_loss
 from course_lib.losses.hypersphere import (
@@ -25,6 +26,7 @@ __all__ = [
     "angle_loss",
     "confidence_weighted_loss",
     "differentiates",
+    "double_backpropagation_loss",
     "gradient_loss",
     "gradient_matching_loss",
     "gradient_penalty_loss",

@@ -14,6 +14,7 @@ from course_lib.measure.confusions import confusion_shares, pair_correlation
 from course_lib.measure.cost import Cost, Load, Timing, cost, load_curve, macs
 from course_lib.measure.detection import Detections, find_peaks, match_places, pooled, score_detections
 from course_lib.measure.diagnosis import Diagnosis, diagnose
+from course_lib.measure.margins import boundary_distance
 from course_lib.measure.quality import (
     Scores,
     accuracy,
@@ -41,6 +42,7 @@ __all__ = [
     "Timing",
     "accuracy",
     "agreement",
+    "boundary_distance",
     "budget_curve",
     "calibrating_temperature",
     "claim",

@@ -8,6 +8,7 @@ from course_lib.models.half import HalfPrecision
 from course_lib.models.low_rank import low_rank_convolution, unfold_patches
 from course_lib.models.macs import MacCounter
 from course_lib.models.mlp import big_mlp, mlp, small_mlp
+from course_lib.models.noise import NoisyInputs, with_noise
 from course_lib.models.regressors import WithRegressors
 from course_lib.models.searcher import STRIDE, WINDOW, Searcher, searcher
 
@@ -17,6 +18,7 @@ __all__ = [
     "Activations",
     "HalfPrecision",
     "MacCounter",
+    "NoisyInputs",
     "Searcher",
     "WithRegressors",
     "alexnet",
@@ -29,4 +31,5 @@ __all__ = [
     "searcher",
     "small_mlp",
     "unfold_patches",
+    "with_noise",
 ]
