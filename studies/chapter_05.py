@@ -173,7 +173,7 @@ def chosen(searched: Counts, grid: Sequence[float], steps: int, share: float) ->
 
 
 def compared(world: World, method: str, value: float) -> dict:
-    """Right answers of the paired students on test images, and their diagnostic numbers at the last step, without noise."""
+    """Right answers of the paired students on test images; their diagnostic numbers in the end, without noise."""
     seeds = list(PAIRS)
     runs = train(world, method, [value] * len(seeds), seeds)
     counts = world.counts(runs, world.digits.test)
