@@ -173,25 +173,20 @@ def chosen(searched: Counts, grid: Sequence[float], steps: int, share: float) ->
 
 
 def compared(world: World, method: str, value: float) -> dict:
-    """Right answers of the paired students on test images, and their four diagnostic numbers without noise."""
+    """Right answers of the paired students on test images; their diagnostic numbers in the end, without noise."""
     seeds = list(PAIRS)
     runs = train(world, method, [value] * len(seeds), seeds)
     counts = world.counts(runs, world.digits.test)
     answers = teacher_logits(world.teacher, world.digits.test)
     own = world.subsets(seeds)
-    diagnoses = {
-        str(steps): measure.diagnose(runs.at(steps), own, world.digits.test, answers) for steps in STEPS
-    }
+    diagnosis = measure.diagnose(runs, own, world.digits.test, answers)
     return {
         "right": {
             steps: {share: row.tolist() for share, row in each.items()} for steps, each in counts.items()
         },
         "diagnosis": {
-            steps: {
-                name: [round(float(x), 4) for x in getattr(each, name)]
-                for name in ("train", "agreement", "confidence_gap")
-            }
-            for steps, each in diagnoses.items()
+            name: [round(float(x), 4) for x in getattr(diagnosis, name)]
+            for name in ("train", "agreement", "confidence_gap")
         },
     }
 
