@@ -68,7 +68,7 @@ def check_split(answer: Callable) -> str | None:
             )
             .square()
             .sum(1),
-            "The two parts are swapped: the radius part comes first, then the angle part.": angle,
+            "The two parts are exchanged: first the radius part, then the angle part.": angle,
             "Your norm runs over the batch as well, or over the wrong dimension: one norm per example, dim=1.": (
                 STUDENT.norm() - TEACHER.norm()
             )
@@ -77,13 +77,13 @@ def check_split(answer: Callable) -> str | None:
         return named(got[0], mistakes, f"Not the radius part: {problem}.")
     mistakes = {
         "The factor 2 is missing in the angle part: the parts do not sum to the squared distance.": angle / 2,
-        "The angle part lacks r_s r_t: the same angle spans a longer distance on a larger sphere.": column(
+        "The angle part lacks r_s r_t: the same angle is a longer way on a larger sphere.": column(
             2 * (1 - c) for *_, c in known
         ),
-        "That is the cosine distance alone, 1 − cos θ: multiply it by 2 r_s r_t.": column(
+        "That is the cosine distance alone, 1 − cos θ: multiply with 2 r_s r_t.": column(
             1 - c for *_, c in known
         ),
-        "The sign of the cosine is flipped: equal directions have angle part 0.": column(
+        "The sign of the cosine is turned: equal directions have angle part 0.": column(
             2 * a * b * (1 + c) for a, b, c in known
         ),
     }
@@ -104,11 +104,11 @@ _SEES = {
     ("radius", "scaling"): "a vector twice as long has twice the radius",
     ("angle", "scaling"): "a longer vector points the same way",
     ("angle", "rotation"): "rotate one of two equal vectors, and the angle between them is no longer 0",
-    ("angle", "signs"): "flip one sign, and the vector points elsewhere",
+    ("angle", "signs"): "turn one sign, and the vector points elsewhere",
     ("magnitude", "signs"): "only absolute values are compared",
     ("magnitude", "rotation"): "a rotation turns (1, 0) into (0, 1), whose absolute values differ",
     ("magnitude", "scaling"): "absolute values grow with the vector",
-    ("radius", "signs"): "flipped signs leave all squares, and so the norm, as they are",
+    ("radius", "signs"): "turned signs leave all squares, and so the norm, as they are",
 }
 
 
@@ -277,7 +277,7 @@ EXERCISES = (
                 "difference of the squared radii",
             ),
             WrongAnswer(lambda s, t: ((s - t).square().sum(1), split(s, t)[1]), "subtract the two norms"),
-            WrongAnswer(lambda s, t: split(s, t)[::-1], "swapped"),
+            WrongAnswer(lambda s, t: split(s, t)[::-1], "exchanged"),
             WrongAnswer(lambda s, t: (((s.norm() - t.norm()) ** 2), split(s, t)[1]), "one norm per example"),
             WrongAnswer(lambda s, t: (split(s, t)[0], split(s, t)[1] / 2), "factor 2"),
             WrongAnswer(
@@ -292,9 +292,9 @@ EXERCISES = (
     ),
     Exercise(
         id="06.2",
-        title="Which changes does a loss not see?",
+        title="Which loss does not see what?",
         check=check_invariant,
-        hint='Try it: compare loss(z, z) = 0 with loss(changed z, z). For "signs", flip some signs of z.',
+        hint='Try it: compare loss(z, z) = 0 with loss(changed z, z). For "signs" turn some signs of z.',
         solution=INVARIANT,
         wrong_answers=(
             WrongAnswer(INVARIANT | {"radius": {"scaling", "signs"}}, "moves a vector on its sphere"),
