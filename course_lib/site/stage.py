@@ -14,6 +14,7 @@ from course_lib.errors import CourseError
 from course_lib.runner.find import list_notebooks
 from course_lib.site.grids import explorer
 from course_lib.site.notebook import alternative_text, chart_html, chart_of, promise, title
+from course_lib.site.pictures import with_small_pictures
 
 _LEFT_OUT = ("_build", "*.pyc", "__pycache__")
 _TO_CHAPTER = re.compile(
@@ -43,7 +44,7 @@ def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
     shutil.copytree(pages, folder, ignore=shutil.ignore_patterns(*_LEFT_OUT))
     (folder / "notebooks").mkdir()
     _write_chart_bundle(folder / "_vendor" / "charts")
-    read = {path.stem: nbformat.read(path, as_version=4) for path in found}
+    read = {path.stem: with_small_pictures(nbformat.read(path, as_version=4)) for path in found}
     chapters = yaml.safe_load((pages / "chapters.yml").read_text(encoding="utf-8"))
     absent = {chapter["name"] for chapter in chapters} - set(read)
     for name, notebook in read.items():
