@@ -1,8 +1,11 @@
 """A recorded step: the same bits as the step itself, for every method; and what cannot be recorded trains as before."""
 
+from functools import partial
+
 import pytest
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from course_lib.data import load
@@ -51,6 +54,19 @@ def _short_trainings_too(monkeypatch):
     monkeypatch.setattr(loop, "RECORD_FROM", 1)
 
 
+@pytest.fixture
+def recordings(monkeypatch):
+    """What the trainings of a test record."""
+    made = []
+
+    def watched(*arguments):
+        made.append(record(*arguments))
+        return made[-1]
+
+    monkeypatch.setattr(loop, "record", watched)
+    return made
+
+
 def never(step, weights, batch):
     return None
 
@@ -61,31 +77,52 @@ def assert_same(first, second):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_is_recorded_and_trains_to_the_same_bits(train, cache, name, monkeypatch):
-    recordings = []
-
-    def watched(*arguments):
-        recordings.append(record(*arguments))
-        return recordings[-1]
-
+def test_every_method_is_recorded_and_trains_to_the_same_bits(train, cache, name, recordings, monkeypatch):
     def trained():
         return fit_many(small_mlp, METHODS[name], train, SHORT, seeds=[3, 4, 5], teacher=cache)
 
-    monkeypatch.setattr(loop, "record", watched)
     replayed = trained()
-    assert len(recordings) == 1
-    assert recordings[0] is not None
+    assert [each is not None for each in recordings] == [True]
     monkeypatch.setattr(loop, "record", never)
     assert_same(replayed, trained())
 
 
-def test_convolutions_are_recorded_too(train, monkeypatch):
+def convolutional(*layers):
+    """Makes a student on the digits with these layers between a convolution and the logits."""
+    return lambda: nn.Sequential(
+        nn.Conv2d(1, 8, 3, padding=1), *layers, nn.ReLU(), nn.Flatten(), nn.LazyLinear(10)
+    )
+
+
+def lazily(build):
+    """The network with all its shapes known."""
+
+    def make():
+        network = build()
+        network(torch.zeros(1, 1, 8, 8))
+        return network
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        partial(alexnet, (1, 8, 8), 10, width=1 / 64, dropout=0),
+        lazily(convolutional(nn.AvgPool2d(2))),
+        lazily(convolutional(nn.MaxPool2d(2))),
+        lazily(convolutional(nn.AdaptiveAvgPool2d(3))),
+        lazily(convolutional(nn.GroupNorm(2, 8))),
+        lazily(convolutional(nn.LayerNorm([8, 8, 8]))),
+    ],
+    ids=["AlexNet", "average pooling", "max pooling", "adaptive pooling", "GroupNorm", "LayerNorm"],
+)
+def test_convolutional_students_are_recorded_too(build, train, recordings, monkeypatch):
     def trained():
-        return fit_many(
-            lambda: alexnet((1, 8, 8), 10, width=1 / 64, dropout=0), hard_labels(), train, SHORT, seeds=[0, 1]
-        )
+        return fit_many(build, hard_labels(), train, SHORT, seeds=[0, 1])
 
     replayed = trained()
+    assert [each is not None for each in recordings] == [True]
     monkeypatch.setattr(loop, "record", never)
     assert_same(replayed, trained())
 
