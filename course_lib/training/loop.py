@@ -29,7 +29,7 @@ from course_lib.training.steps import Steps
 from course_lib.training.threads import suited_threads
 from course_lib.training.watch import Watch, Watcher
 
-# Recording takes as long as so many steps of the course's small students save; those of larger ones save little.
+# Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
 RECORD_FROM = 200
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
 
@@ -352,5 +352,5 @@ def _seeded(seed: int) -> Iterator[None]:
 
 
 def _forked() -> AbstractContextManager:
-    """Leave the random state as it was, of all GPUs, for a seed sets all; of none where none is in use yet."""
+    """Leave the random state as it was, of all GPUs, because a seed sets all; of none where none is in use yet."""
     return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ())
