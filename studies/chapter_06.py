@@ -46,6 +46,8 @@ STEPS = (200, 800, 4000)
 PAIRS, SEARCH = range(20), range(1000, 1003)
 LABELS, WORLDS = 50, (0, 1, 2)  # a world is the seed of split and teachers; weights are chosen in the first
 TEMPERATURE = 4.0
+DECAYS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the rival: labels alone, with weight decay
+ALONE = "logits: radius"  # with weight 0, as any other loss
 
 
 def both_parts(student: Tensor, teacher: Tensor) -> Tensor:
@@ -129,12 +131,14 @@ def at_unit_size(cache: TeacherCache, layer: str) -> TeacherCache:
     return replace(cache, activations={layer: features / features.square().mean().sqrt()})
 
 
-def train(world: World, name: str, weights: Sequence[float], seeds: Sequence[int]) -> Runs:
+def train(
+    world: World, name: str, weights: Sequence[float], seeds: Sequence[int], decay: float = 0.0
+) -> Runs:
     """Students of hard + weight · loss, one for each weight and seed, all at once."""
     row = ROWS[name]
     taught = Term("taught", row.loss, PerStudent(weights), **row.settings)
     goal = Objective([Term("hard", losses.hard_label_loss), taught])
-    recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3)
+    recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3, weight_decay=decay)
     return fit_many(
         small_mlp,
         goal,
@@ -158,6 +162,16 @@ def search(world: World, name: str, grid: Sequence[float]) -> dict[str, list[lis
     return {str(steps): each.view(len(grid), -1).tolist() for steps, each in counts.items()}
 
 
+def search_decay(world: World) -> dict[str, list[list[int]]]:
+    """The same for labels alone: a list for each weight decay."""
+    seeds, part, counts = list(SEARCH), world.digits.validation, {str(steps): [] for steps in STEPS}
+    for decay in DECAYS:
+        runs = train(world, ALONE, [0.0] * len(seeds), seeds, decay)
+        for steps, each in runs.over(lambda students: right(students, part)).items():
+            counts[str(steps)].append(each.tolist())
+    return counts
+
+
 def searched(study: Study, world: World, name: str) -> dict[str, list[list[int]]]:
     """``search`` over the grid and, where there are, the further weights."""
     row, where = ROWS[name], f"{LABELS} labels, {name}"
@@ -173,10 +187,10 @@ def chosen(found: dict[str, list[list[int]]], name: str) -> float:
     return best(ROWS[name].weights, found[str(STEPS[-1])])
 
 
-def compared(world: World, name: str, weight: float) -> dict:
+def compared(world: World, name: str, weight: float, decay: float = 0.0) -> dict:
     """Right answers of the paired students on test images, by steps, and their diagnostic numbers."""
     seeds, test = list(PAIRS), world.digits.test
-    runs = train(world, name, [weight] * len(seeds), seeds)
+    runs = train(world, name, [weight] * len(seeds), seeds, decay)
     answers = teacher_logits(world.narrow if ROWS[name].teacher == "narrow" else world.teacher, test)
     own = world.subsets(LABELS, seeds)
     return {
@@ -195,6 +209,7 @@ def make_study() -> Study:
         "worlds": WORLDS,
         "temperature": TEMPERATURE,
         "grids": {name: row.weights for name, row in ROWS.items()},
+        "decays": DECAYS,
     }
     return Study("chapter_06", "Size and direction of logits, features and gradients on the digits", settings)
 
@@ -204,8 +219,8 @@ def rows_in(world: int, names: Iterable[str]) -> list[str]:
     return [name for name in names if world == 0 or name.split(": ")[1] in ("radius", "angle", "both")]
 
 
-def measure_world(study: Study, world: World, weights: dict[str, float]) -> dict:
-    """Labels alone, every row with its chosen weight where that is not 0, and classical methods."""
+def measure_world(study: Study, world: World, weights: dict[str, float], decay: float) -> dict:
+    """Labels alone, with weight decay too, every row with its chosen weight unless it is 0, and classical methods."""
     where = f"{LABELS} labels, world {world.seed}"
 
     def keep(name: str, weight: float) -> dict:
@@ -216,7 +231,10 @@ def measure_world(study: Study, world: World, weights: dict[str, float]) -> dict
         "world": world.seed,
         "test images": len(world.digits.test),
         "baselines": baselines(own, world.digits.test, places=4, scale=1),
-        "hard labels": keep("logits: radius", 0.0),
+        "hard labels": keep(ALONE, 0.0),
+        "weight decay": study.kept(
+            f"{where}, weight decay {decay}", partial(compared, world, ALONE, 0.0, decay)
+        ),
         "compared": {
             name: keep(name, weights[name]) for name in rows_in(world.seed, weights) if weights[name]
         },
@@ -228,8 +246,14 @@ def main() -> None:
     study, worlds = make_study(), [World(seed) for seed in WORLDS]
     found = {name: searched(study, worlds[0], name) for name in ROWS}
     weights = {name: chosen(each, name) for name, each in found.items()}
+    decays = study.kept("search, weight decay", partial(search_decay, worlds[0]))
+    decay = best(DECAYS, decays[str(STEPS[-1])])
     study.write(
-        searched=found, chosen=weights, worlds=[measure_world(study, each, weights) for each in worlds]
+        searched=found,
+        chosen=weights,
+        searched_decay=decays,
+        chosen_decay=decay,
+        worlds=[measure_world(study, each, weights, decay) for each in worlds],
     )
 
 
