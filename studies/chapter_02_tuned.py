@@ -1,11 +1,10 @@
-"""Chapter 02's comparisons with every side tuned in every world: whose knowledge it is, and soft or hard answers.
+"""Chapter 02 with every side tuned in every world: labels, a teacher of all labels, teachers of the student's own labels.
 
 In each world every kind of student chooses among 36 settings on validation images, with seeds that are not used again;
 the classical methods choose theirs on the same images. Accuracies are in per cent of the test images, one per student.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 from course_lib import measure
@@ -19,25 +18,22 @@ from course_lib.training import (
     cache_teacher,
     fit_many,
     hard_labels,
-    permuted_dark_knowledge,
     smoothed_labels,
     soft_targets,
 )
-from studies.chapter_02 import halves, per_cent
+from studies.chapter_02 import per_cent
 from studies.study import Study
-from studies.worlds import DigitsWorld, rounded, subsets, teacher_of
+from studies.worlds import DigitsWorld, rounded
 
 SETTINGS = {
     "worlds": [0, 1, 2],
-    "labels": [50],
+    "labels": 50,
     "search_seeds": [1000, 1001, 1002],
     "seeds": list(range(20)),
     "steps": [100, 400, 2000],  # settings are chosen at the last
     "own_teacher_steps": 200,
     "hard": {"smoothing": [0.0, 0.1, 0.2, 0.4, 0.7, 0.9], "decay": [0, 0.001, 0.003, 0.01, 0.03, 0.1]},
     "soft": {"temperature": [1, 2, 4, 8, 16, 64], "lam": [0.5, 1.0], "decay": [0, 0.01, 0.03]},
-    # Without labels λ is 1.
-    "answers": {"temperature": [1, 2, 4, 8, 16, 64], "decay": [0, 0.001, 0.003, 0.01, 0.03, 0.1]},
     "classical": {kind: grid for kind, (_, grid) in measure.TUNABLE.items()},
 }
 SEARCH, SEEDS, STEPS = SETTINGS["search_seeds"], SETTINGS["seeds"], SETTINGS["steps"]
@@ -67,7 +63,6 @@ def tuned(
     kind: str,
     draw: Callable[[Sequence[int]], list[Examples]],
     answers: Answers | None = None,
-    chosen: dict[str, float] | None = None,
 ) -> dict[str, Any]:
     """Choose a setting on validation images with some seeds, and measure it with others.
 
@@ -76,20 +71,18 @@ def tuned(
         kind: of ``SETTINGS``: what may be chosen.
         draw: the labelled images of every seed.
         answers: the teacher's answers to them.
-        chosen: a setting that was chosen elsewhere.
     """
-    found = {} if chosen else {"validation": search(world, kind, draw, answers)}
-    names = ["smoothing", "decay"] if kind == "hard" else ["temperature", "lam", "decay"]
-    if not chosen:
-        scores = found["validation"]
-        chosen = dict(zip(names, max(scores, key=lambda setting: scores[setting]), strict=True))
-        found["validation"] = round(100 * max(scores.values()), 3)
-    *best, decay = (chosen[name] for name in names)
+    scores = search(world, kind, draw, answers)
+    *best, decay = max(scores, key=lambda setting: scores[setting])
     sets, objective = draw(SEEDS), hard if kind == "hard" else soft
     asked = answers(sets, SEEDS) if answers else None
     runs = train(objective([best] * len(SEEDS)), sets, SEEDS, asked, decay, STEPS[:-1])
-    test = {str(steps): per_cent(runs.at(steps), world.digits.test) for steps in runs.budgets}
-    return {"chosen": chosen, **found, "test": test}
+    names = ["smoothing"] if kind == "hard" else ["temperature", "lam"]
+    return {
+        "chosen": {**dict(zip(names, best, strict=True)), "decay": decay},
+        "validation": round(100 * max(scores.values()), 3),
+        "test": {str(steps): per_cent(runs.at(steps), world.digits.test) for steps in runs.budgets},
+    }
 
 
 def search(
@@ -100,7 +93,7 @@ def search(
     points = (
         [(s,) for s in grid["smoothing"]]
         if kind == "hard"
-        else [(float(T), lam) for T in grid["temperature"] for lam in grid.get("lam", [1.0])]
+        else [(float(T), lam) for T in grid["temperature"] for lam in grid["lam"]]
     )
     asked = answers(sets, SEARCH) if answers else None
     if isinstance(asked, list):
@@ -133,85 +126,36 @@ def classical(world: DigitsWorld, draw: Callable[[Sequence[int]], list[Examples]
     digits, found = world.digits, {}
     for kind in measure.TUNABLE:
         seen, search = draw(SEEDS), draw(SEARCH)
-        if all(each is seen[0] for each in seen) or len(seen[0]) == len(digits.train):  # all the same
-            seen, search = seen[:1], search[:1]
         chosen, right = measure.tuned_baseline(seen, digits.test, kind, search, digits.validation)
-        found[kind] = {"chosen": chosen, "test": rounded(right, places=3) * (len(SEEDS) // len(seen))}
+        found[kind] = {"chosen": chosen, "test": rounded(right, places=3)}
     return found
 
 
-def on_labels(study: Study, seed: int, labels: int) -> dict[str, Any]:
-    """Students with so many labels: on labels, on a teacher of all labels, on teachers of their own labels."""
-    world = DigitsWorld(seed)
+def on_labels(study: Study, seed: int) -> dict[str, Any]:
+    """Students with few labels: on labels, on a teacher of all labels, and on teachers of their own labels."""
+    world, labels = DigitsWorld(seed), SETTINGS["labels"]
 
     def draw(seeds: Sequence[int]) -> list[Examples]:
         return world.subsets(labels, seeds)
 
-    def kept(name: str, make: Callable[[], Any]) -> Any:
-        return study.kept(f"world {seed}, {labels} labels, {name}", make)
-
     def everybody(sets: Sequence[Examples], seeds: Sequence[int]) -> TeacherCache:
         return cache_teacher(world.teacher, world.digits.train)
 
-    found = {
+    def kept(name: str, make: Callable[[], Any]) -> Any:
+        return study.kept(f"world {seed}, {labels} labels, {name}", make)
+
+    return {
         "hard": kept("hard", lambda: tuned(world, "hard", draw)),
         "soft": kept("soft", lambda: tuned(world, "soft", draw, everybody)),
-    }
-    if labels == min(SETTINGS["labels"]):
-        found["own teacher"] = kept("own", lambda: tuned(world, "soft", draw, own_teachers(world)))
-    return found | {"classical": kept("classical", lambda: classical(world, draw))}
-
-
-def on_answers(study: Study, seed: int, with_labels: dict[str, float]) -> dict[str, Any]:
-    """Students of a teacher of the other half of the images, without labels: its choices, or all it says.
-
-    Args:
-        study: keeps the parts.
-        seed: of the world.
-        with_labels: the setting of their rivals with 50 labels, chosen with as many labels of all training images.
-    """
-    world = DigitsWorld(seed)
-    seen, new = halves(world.digits.train, seed)
-    answers = cache_teacher(teacher_of(seen, seed), new)
-    named = replace(new, labels=answers.lookup(new).argmax(dim=1))
-    permuted = permuted_dark_knowledge(answers, seed)
-
-    def few(seeds: Sequence[int]) -> list[Examples]:
-        return subsets(new, min(SETTINGS["labels"]), seeds)
-
-    def kept(name: str, make: Callable[[], Any]) -> Any:
-        return study.kept(f"world {seed}, answers, {name}", make)
-
-    taught = kept("soft", lambda: tuned(world, "answers", lambda s: [new] * len(s), lambda *_: answers))
-    return {
-        "soft": taught,
-        "permuted": kept(  # everything but the knowledge is kept, the setting too
-            "permuted",
-            lambda: tuned(
-                world, "answers", lambda s: [new] * len(s), lambda *_: permuted, chosen=taught["chosen"]
-            ),
-        ),
-        "pseudo-labels": kept("pseudo", lambda: tuned(world, "hard", lambda s: [named] * len(s))),
-        "hard, 50 labels": kept("hard", lambda: tuned(world, "hard", few, chosen=with_labels)),
-        "classical, 50 labels": kept("classical", lambda: classical(world, few)),
-        "classical, pseudo-labels": kept(
-            "classical on answers", lambda: classical(world, lambda s: [named] * len(s))
-        ),
+        "own teacher": kept("own", lambda: tuned(world, "soft", draw, own_teachers(world))),
+        "classical": kept("classical", lambda: classical(world, draw)),
     }
 
 
 def main() -> None:
     """Measure every world, and write."""
     study = Study("chapter_02_tuned", __doc__.split("\n")[0], SETTINGS)
-    labels = {
-        str(labels): {str(seed): on_labels(study, seed, labels) for seed in SETTINGS["worlds"]}
-        for labels in SETTINGS["labels"]
-    }
-    few = labels[str(min(SETTINGS["labels"]))]
-    answers = {
-        str(seed): on_answers(study, seed, few[str(seed)]["hard"]["chosen"]) for seed in SETTINGS["worlds"]
-    }
-    study.write(labels=labels, answers=answers)
+    study.write(worlds={str(seed): on_labels(study, seed) for seed in SETTINGS["worlds"]})
 
 
 if __name__ == "__main__":
