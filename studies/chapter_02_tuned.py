@@ -1,4 +1,4 @@
-"""Chapter 02 with every side tuned in every world: labels, a teacher of all labels, teachers of the student's own labels.
+"""Chapter 02 with every side tuned in every world: labels, a teacher of all labels, teachers of the student's own.
 
 In each world every kind of student chooses among 36 settings on validation images, with seeds that are not used again;
 the classical methods choose theirs on the same images. Accuracies are in per cent of the test images, one per student.
