@@ -27,7 +27,7 @@ from studies.worlds import DigitsWorld, rounded
 
 SETTINGS = {
     "worlds": [0, 1, 2],
-    "labels": 50,
+    "labels": {"few": 50, "all": 1200},
     "search_seeds": [1000, 1001, 1002],
     "seeds": list(range(20)),
     "steps": [100, 400, 2000],  # settings are chosen at the last
@@ -131,9 +131,9 @@ def classical(world: DigitsWorld, draw: Callable[[Sequence[int]], list[Examples]
     return found
 
 
-def on_labels(study: Study, seed: int) -> dict[str, Any]:
-    """Students with few labels: on labels, on a teacher of all labels, and on teachers of their own labels."""
-    world, labels = DigitsWorld(seed), SETTINGS["labels"]
+def on_labels(study: Study, seed: int, labels: int) -> dict[str, Any]:
+    """Students on labels, on a teacher of all labels and, if labels are few, on teachers of their own labels."""
+    world = DigitsWorld(seed)
 
     def draw(seeds: Sequence[int]) -> list[Examples]:
         return world.subsets(labels, seeds)
@@ -144,18 +144,24 @@ def on_labels(study: Study, seed: int) -> dict[str, Any]:
     def kept(name: str, make: Callable[[], Any]) -> Any:
         return study.kept(f"world {seed}, {labels} labels, {name}", make)
 
-    return {
+    found = {
         "hard": kept("hard", lambda: tuned(world, "hard", draw)),
         "soft": kept("soft", lambda: tuned(world, "soft", draw, everybody)),
-        "own teacher": kept("own", lambda: tuned(world, "soft", draw, own_teachers(world))),
-        "classical": kept("classical", lambda: classical(world, draw)),
     }
+    if labels == SETTINGS["labels"]["few"]:
+        found["own teacher"] = kept("own", lambda: tuned(world, "soft", draw, own_teachers(world)))
+        found["classical"] = kept("classical", lambda: classical(world, draw))
+    return found
 
 
 def main() -> None:
     """Measure every world, and write."""
     study = Study("chapter_02_tuned", __doc__.split("\n")[0], SETTINGS)
-    study.write(worlds={str(seed): on_labels(study, seed) for seed in SETTINGS["worlds"]})
+    few, everything = (
+        {str(seed): on_labels(study, seed, labels) for seed in SETTINGS["worlds"]}
+        for labels in SETTINGS["labels"].values()
+    )
+    study.write(worlds=few, all_labels=everything)
 
 
 if __name__ == "__main__":
