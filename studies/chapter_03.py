@@ -20,7 +20,8 @@ SPLITS, LABELS, STUDENTS, BUDGETS = range(8), 200, 20, (100, 500, 2000)
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
 STUDY = Study(
     "chapter_03",
-    "Rank correlation of predicted with made confusions, for a teacher and for predictors without one, on the digits",
+    "Rank correlation between predicted and actual confusions, for a teacher and for predictors without one, "
+    "on the digits",
     {
         "splits": list(SPLITS),
         "labels": LABELS,

@@ -1,6 +1,6 @@
 """Measuring: how good, how expensive, and whether one method beats another."""
 
-from course_lib.measure.baselines import BASELINES, trivial_baseline
+from course_lib.measure.baselines import BASELINES, TUNABLE, trivial_baseline, tuned_baseline
 from course_lib.measure.budgets import BudgetCurve, budget_curve
 from course_lib.measure.calibration import (
     ConfidenceBin,
@@ -28,6 +28,7 @@ from course_lib.measure.search import Found, count_found, linear_searcher, read_
 
 __all__ = [
     "BASELINES",
+    "TUNABLE",
     "BudgetCurve",
     "ClaimError",
     "Comparison",
@@ -69,4 +70,5 @@ __all__ = [
     "score_detections",
     "scores",
     "trivial_baseline",
+    "tuned_baseline",
 ]

@@ -6,11 +6,13 @@ import warnings
 import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
 
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.measure import (
+    TUNABLE,
     accuracy,
     agreement,
     calibrating_temperature,
@@ -19,6 +21,7 @@ from course_lib.measure import (
     expected_calibration_error,
     reliability,
     trivial_baseline,
+    tuned_baseline,
 )
 from course_lib.models import small_mlp
 from course_lib.training import Recipe, Run, fit_many, hard_labels, teacher_logits
@@ -133,9 +136,45 @@ def test_logistic_regression_learns_each_set(digits):
     assert min(expected) > 0.75
 
 
+def test_a_classical_method_chooses_on_validation_images_and_not_on_its_own(digits):
+    few, search = digits.train.subset(50, seed=0), [digits.train.subset(50, seed=seed) for seed in (1, 2)]
+    chosen, right = tuned_baseline(few, digits.test, "nearest neighbours", search, digits.validation)
+    scores = {
+        k: sum(
+            KNeighborsClassifier(k)
+            .fit(each.inputs.flatten(1).numpy(), each.labels.numpy())
+            .score(digits.validation.inputs.flatten(1).numpy(), digits.validation.labels.numpy())
+            for each in search
+        )
+        for k in TUNABLE["nearest neighbours"][1]["n_neighbors"]
+    }
+    assert chosen == {"n_neighbors": max(scores, key=lambda k: scores[k])}
+    assert right.shape == (1,)
+    assert chosen != {"n_neighbors": 1} or right == trivial_baseline(few, digits.test, "nearest neighbour")
+
+
+@pytest.mark.parametrize("kind", TUNABLE)
+def test_every_classical_method_is_tuned_within_its_grid(digits, kind):
+    few = [digits.train.subset(30, seed=seed) for seed in range(2)]
+    chosen, right = tuned_baseline(few, digits.test, kind, few[0], digits.validation)
+    grid = TUNABLE[kind][1]
+    assert set(chosen) == set(grid)
+    assert all(value in grid[name] for name, value in chosen.items())
+    assert right.shape == (2,)
+    assert (right > 0.6).all()
+
+
 @pytest.mark.parametrize(
     ("call", "words"),
     [
+        (
+            lambda d: tuned_baseline(d.train, d.test, "svm", d.train, d.validation),
+            "kind must be one of logistic regression, nearest neighbours, support",
+        ),
+        (
+            lambda d: tuned_baseline(d.train, d.test, "nearest neighbours", [], d.validation),
+            "search must hold at least one set",
+        ),
         (
             lambda d: trivial_baseline(d.train, d.test, "svm"),
             "kind must be one of logistic regression, nearest",
