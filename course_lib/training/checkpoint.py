@@ -1,7 +1,6 @@
 """Checkpoints: a training that may be killed at any moment and is resumed as if it had not been."""
 
 import hashlib
-import inspect
 import io
 import logging
 import pickle
@@ -302,7 +301,7 @@ def _one_line(network: nn.Module) -> str:
 
 def _words(term: Term) -> str:
     """All that the loss is called with, defaults too; not its code."""
-    parameters = inspect.signature(term.loss).parameters.values()
+    parameters = term.signature.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     settings = {"weight": term.weight, **defaults, **term.settings, **term.sources}
     # What a functools.partial was given without a name.
@@ -310,6 +309,8 @@ def _words(term: Term) -> str:
     shown = [f"{key}={_value(term, key, value)}" for key, value in settings.items() if key != term.by]
     if term.layers:
         shown.append(f"layers={'+'.join(term.layers)}")
+    if term.module is not None:  # as it is before the first step
+        shown.append(f"{_one_line(term.module)} {_short(*term.module.state_dict().values())}, lr={term.lr}")
     return f"{term.name}: {term.loss_name}({', '.join(shown)})"
 
 

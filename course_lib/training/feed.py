@@ -14,6 +14,7 @@ from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
 from course_lib.training.passes import Forward, Pass
 from course_lib.training.sources import (
+    INDEX,
     INPUTS,
     LABELS,
     SOFT_MATRIX,
@@ -55,6 +56,7 @@ class Feed:
         teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
         self._live = teacher if isinstance(teacher, LiveTeacher) and self._wanted else None
         self._with_labels = LABELS in objective.sources or self._live is not None
+        self._with_index = INDEX in objective.sources
         answers = [{}] if self._live else [self._ask(objective, each) for each in teachers]
         self.teachers = len(answers)
         # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
@@ -73,6 +75,8 @@ class Feed:
         batch = {INPUTS: inputs}
         if self._with_labels:
             batch[LABELS] = pick(self.examples.labels, rows)
+        if self._with_index:
+            batch[INDEX] = pick(self.examples.index, rows)
         if self._live:
             return batch | self._ask_now(inputs, batch[LABELS])
         if self._matrices is not None:

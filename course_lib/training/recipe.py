@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -51,11 +52,14 @@ class Recipe:
             if getattr(self, name) not in known:
                 raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
 
-    def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The optimiser over ``parameters``."""
+    def make_optimizer(
+        self, parameters: Iterable[Tensor], groups: Iterable[dict[str, Any]] = ()
+    ) -> torch.optim.Optimizer:
+        """The optimiser over ``parameters``, and over more groups of them, each with options of its own."""
         options = {"fused": True} if self.optimizer in FUSED else {}
         make = OPTIMIZERS[self.optimizer]
-        return make(list(parameters), lr=self.lr, weight_decay=self.weight_decay, **options)
+        every = [{"params": list(parameters)}, *groups]
+        return make(every, lr=self.lr, weight_decay=self.weight_decay, **options)
 
     def make_schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """The learning-rate schedule, or None where it is constant."""

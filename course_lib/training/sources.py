@@ -21,6 +21,8 @@ class Source:
 
 INPUTS = Source("inputs")
 LABELS = Source("labels")
+# The number of each example in the full data set, (N,): where a memory keeps what belongs to it.
+INDEX = Source("index")
 STUDENT_LOGITS = Source("student_logits")
 TEACHER_LOGITS = Source("teacher_logits")
 SOFT_MATRIX = Source("soft_matrix")
@@ -31,10 +33,8 @@ TEACHER_GRADIENTS = Source("teacher_gradients")
 # A loss's parameter of one of these names is supplied without being asked for.
 BY_PARAMETER = {
     source.name: source
-    for source in (INPUTS, LABELS, STUDENT_LOGITS, TEACHER_LOGITS, SOFT_MATRIX, TEACHER_GRADIENTS)
+    for source in (INPUTS, LABELS, INDEX, STUDENT_LOGITS, TEACHER_LOGITS, SOFT_MATRIX, TEACHER_GRADIENTS)
 }
-# The student's forward pass gives these; everything else comes with the batch.
-OF_STUDENT = ("student_logits", "student_gradients", "student_activation")
 
 
 def student_activation(layer: str) -> Source:

@@ -11,7 +11,7 @@ from course_lib.losses import layer_response_loss
 from course_lib.models import alexnet, small_mlp
 from course_lib.training import LOSSES, LiveTeacher, named_objective
 from course_lib.training.feed import Feed
-from course_lib.training.loop import _stacked
+from course_lib.training.students import _stacked
 from course_lib.training.passes import Forward
 
 META = torch.device("meta")
