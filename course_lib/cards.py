@@ -16,7 +16,7 @@ def in_ipython() -> bool:
 
 
 def badge(kind: str, words: str) -> str:
-    """``words`` on a ground of their own, as HTML. ``kind`` is "good", "bad" or "open"."""
+    """``words`` on a coloured ground, as HTML. ``kind`` is "good", "bad" or "open"."""
     style = f"background:{_COLORS[kind]};color:#fff;border-radius:.7em;padding:.05em .6em;white-space:nowrap"
     return f'<strong class="course-badge" style="{style}">{html.escape(words)}</strong>'
 

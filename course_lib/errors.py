@@ -5,7 +5,7 @@ from numbers import Real
 
 
 class CourseError(ValueError):
-    """Input that cannot be used; the message names the argument, what came and what was expected."""
+    """Input that cannot be used; the message names the argument, what was given and what was expected."""
 
 
 def check_count(least: int = 1, /, **values: object) -> None:

@@ -1,4 +1,4 @@
-"""Writing files that are whole or not there, and knowing their content again."""
+"""Writing files that are whole or not there, and recognising their content."""
 
 import hashlib
 import os
@@ -18,7 +18,7 @@ def save_atomically(path: Path, content: object) -> None:
     """``torch.save`` beside the place and then rename: a reader sees the whole file or none.
 
     Raises:
-        CourseError: the file cannot be written; what stood in its place still does.
+        CourseError: the file cannot be written; an earlier file in its place is still there.
     """
     write_atomically(path, lambda file: torch.save(content, file))
 
@@ -27,7 +27,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
     """Let ``write`` fill a file beside the place, then rename it: a reader sees the whole file or none.
 
     Raises:
-        CourseError: the file cannot be written; what stood in its place still does.
+        CourseError: the file cannot be written; an earlier file in its place is still there.
     """
     try:
         _write(path, write)
@@ -58,7 +58,7 @@ def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
 
 
 def _sync_names(folder: Path) -> None:
-    """Let a power cut not undo a renaming either; Windows has no such call."""
+    """Keep a power cut from undoing the renaming; Windows has no such call."""
     if os.name == "posix":
         handle = os.open(folder, os.O_RDONLY)
         try:
@@ -75,7 +75,7 @@ def clear_unfinished(folder: Path) -> None:
 
 
 def content_hash(*tensors: torch.Tensor) -> str:
-    """By which the content of tensors, without their shapes, is known again: 64 hexadecimal digits."""
+    """A hash of the content of tensors, without their shapes: 64 hexadecimal digits."""
     whole = hashlib.sha256()
     for tensor in tensors:
         whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())

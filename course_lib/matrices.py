@@ -53,7 +53,7 @@ def class_soft_matrix(teacher_logits: Tensor, labels: Tensor, temperature: float
 
 
 def softmax_jacobian(teacher_logits: Tensor, temperature: float) -> Tensor:
-    """Derivative of softmax(y/T) by the logits for every example, (diag(p) − p pᵀ)/T with p = softmax(y/T).
+    """Derivative of softmax(y/T) in the logits for every example, (diag(p) − p pᵀ)/T with p = softmax(y/T).
 
     As a soft matrix it makes JᵀS, by the chain rule, the gradient of the softened probabilities at the teacher's
     belief.
@@ -78,7 +78,7 @@ def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     """The one column S = softmax(F) − onehot(c), with which JᵀS is the gradient of the cross-entropy with the labels.
 
     A loss of JᵀS is double backpropagation where the logits are the student's, in its graph; with detached logits it
-    has the same value and another gradient by the weights.
+    has the same value but another gradient with respect to the weights.
 
     Args:
         logits: F, shape (N, C), any floating type; half precision is computed in float32.

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data import Dataset, load
-from course_lib.measure import accuracy, diagnose, trivial_baseline
+from course_lib.measure import accuracy
 from course_lib.models import alexnet
 from course_lib.training import (
     Objective,
@@ -28,6 +28,7 @@ from course_lib.training import (
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import baselines, diagnosed, earlier, subsets
 
 SETTINGS = {
     "labels": 50,
@@ -65,15 +66,18 @@ class Method:
     settings: dict[str, float] = field(default_factory=lambda: {"temperature": SETTINGS["temperature"]})
 
     def objective(self, value: float) -> Objective:
+        """The losses with the chosen number."""
         weights = self.losses | ({self.tuned: value} if self.tuned else {})
         settings = self.settings | ({} if self.tuned or self.of_recipe else {self.knob: value})
         return named_objective(weights, **{"estimator": "hutchinson"} | settings)
 
     @property
     def of_recipe(self) -> bool:
+        """Whether the chosen number belongs to the training and not to a loss."""
         return self.knob in Recipe.__dataclass_fields__
 
     def recipe(self, value: float, steps: int) -> Recipe:
+        """The training with the chosen number."""
         plain = Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"])
         return replace(plain, **{self.knob: value}) if self.of_recipe else plain
 
@@ -91,6 +95,7 @@ METHODS = {
 
 
 def student(dataset: Dataset) -> torch.nn.Module:
+    """The narrow AlexNet."""
     return alexnet(dataset.image_shape, dataset.num_classes, width=SETTINGS["student_width"], dropout=0.0)
 
 
@@ -115,51 +120,51 @@ def train(
     seeds: list[int],
     steps: int,
 ) -> Runs:
+    """One student per seed, kept at all budgets on the way."""
     return fit_many(
         partial(student, dataset),
         method.objective(value),
-        [dataset.train.subset(SETTINGS["labels"], seed=seed) for seed in seeds],
+        subsets(dataset.train, SETTINGS["labels"], seeds),
         method.recipe(value, steps),
         seeds=seeds,
         teacher=caches[method.teacher],
-        keep=[budget for budget in SETTINGS["budgets"] if budget < steps],
+        keep=earlier(SETTINGS["budgets"], steps),
     )
 
 
-def diagnosed(runs: Runs, dataset: Dataset, of_teacher: Tensor) -> dict[str, list[float]]:
-    """The four numbers of every student, in percent."""
-    seen = [dataset.train.subset(SETTINGS["labels"], seed=seed) for seed in runs.seeds]
-    found = diagnose(runs, seen, dataset.test, of_teacher)
-    return {key: [round(100 * each, 3) for each in value.tolist()] for key, value in vars(found).items()}
+def validated(method: Method, value: float, dataset: Dataset, caches: dict[str, TeacherCache]) -> float:
+    """Mean accuracy in percent on validation images of the students by which a value is chosen."""
+    runs = train(method, value, dataset, caches, SETTINGS["choosing_seeds"], SETTINGS["chosen_at"])
+    held_out = dataset.validation
+    return 100 * float(accuracy(runs.logits(held_out.inputs), held_out.labels).mean())
+
+
+def over_budgets(
+    method: Method, value: float, dataset: Dataset, caches: dict[str, TeacherCache], of_teacher: Tensor
+) -> dict[int, dict[str, list[float]]]:
+    """By budget, the four numbers of every student, in percent."""
+    seeds = list(range(SETTINGS["seeds"]))
+    runs = train(method, value, dataset, caches, seeds, SETTINGS["budgets"][-1])
+    seen = subsets(dataset.train, SETTINGS["labels"], seeds)
+    return runs.over(lambda some: diagnosed(some, seen, dataset.test, of_teacher, places=3))
 
 
 def main() -> None:
+    """Choose every method's number, measure its students over budgets, and write."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     study = Study("alexnet_digits", "Narrow AlexNets on 50 digits: losses over budgets", SETTINGS)
     dataset = load("digits", seed=0)
     caches, of_teacher = answers(dataset)
-    held_out = dataset.validation
     tried, chosen, results = {}, {}, {}
     for name, method in METHODS.items():
-
-        def validated(value: float, method: Method = method) -> float:
-            seeds = SETTINGS["choosing_seeds"]
-            runs = train(method, value, dataset, caches, seeds, SETTINGS["chosen_at"])
-            return 100 * float(accuracy(runs.logits(held_out.inputs), held_out.labels).mean())
-
         tried[name] = {
-            f"{value:g}": study.kept(f"{name}, {value:g}", partial(validated, value))
+            f"{value:g}": study.kept(f"{name}, {value:g}", partial(validated, method, value, dataset, caches))
             for value in method.values
         }
         chosen[name] = max(tried[name], key=tried[name].get)
-
-        def budgets(name: str = name, method: Method = method) -> dict:
-            seeds, steps = list(range(SETTINGS["seeds"])), SETTINGS["budgets"][-1]
-            runs = train(method, float(chosen[name]), dataset, caches, seeds, steps)
-            return runs.over(lambda some: diagnosed(some, dataset, of_teacher))
-
-        results[name] = study.kept(f"{name}, chosen {chosen[name]}", budgets)
-    seen = [dataset.train.subset(SETTINGS["labels"], seed=seed) for seed in range(SETTINGS["seeds"])]
+        measured = partial(over_budgets, method, float(chosen[name]), dataset, caches, of_teacher)
+        results[name] = study.kept(f"{name}, chosen {chosen[name]}", measured)
+    seen = subsets(dataset.train, SETTINGS["labels"], range(SETTINGS["seeds"]))
     study.write(
         data=dataset.title,
         knobs={name: method.tuned or method.knob for name, method in METHODS.items()},
@@ -167,10 +172,7 @@ def main() -> None:
         chosen=chosen,
         students=results,
         teacher=100 * float(accuracy(of_teacher, dataset.test.labels)),
-        baselines={
-            kind: (100 * trivial_baseline(seen, dataset.test, kind)).tolist()
-            for kind in ("logistic regression", "nearest neighbour")
-        },
+        baselines=baselines(seen, dataset.test, places=None),
     )
 
 

@@ -7,10 +7,8 @@ seed. All accuracies are in per cent of the test images, one per student; studen
 from collections.abc import Sequence
 from dataclasses import replace
 
-from torch import Tensor, nn
-
 from course_lib import measure
-from course_lib.data import Examples, load
+from course_lib.data import Examples
 from course_lib.data.splits import stratified_split
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import (
@@ -19,7 +17,6 @@ from course_lib.training import (
     Runs,
     TeacherCache,
     cache_teacher,
-    fit,
     fit_many,
     hard_labels,
     permuted_dark_knowledge,
@@ -27,6 +24,7 @@ from course_lib.training import (
     soft_targets,
 )
 from studies.study import Study
+from studies.worlds import DigitsWorld, baselines, rounded, subsets, teacher_of
 
 SETTINGS = {
     "worlds": [0, 1, 2],
@@ -60,45 +58,41 @@ def main() -> None:
     study.write(worlds=worlds, transfer=transfer, longer=study.kept("longer", train_longer))
 
 
-def compare(world: int) -> dict[str, Accuracies | list[float]]:
+def compare(seed: int) -> dict[str, Accuracies | list[float]]:
     """Labels alone, soft targets of a teacher of all labels, and those of teachers of the student's own labels."""
-    digits = load("digits", seed=world)
-    subsets = [digits.train.subset(SETTINGS["labels"], seed=seed) for seed in SEEDS]
+    world = DigitsWorld(seed)
+    digits, few = world.digits, world.subsets(SETTINGS["labels"], SEEDS)
     recipe = Recipe(SETTINGS["own_teacher_steps"], batch_size=32, lr=2e-3, schedule="cosine")
-    own = fit_many(cnn_teacher, hard_labels(), subsets, recipe, seeds=SEEDS, progress=False)
+    own = fit_many(cnn_teacher, hard_labels(), few, recipe, seeds=SEEDS, progress=False)
     answers = [cache_teacher(own.model(place), digits.train) for place in range(len(own))]
     scores = {
-        "hard": train(HARD, subsets, weight_decay=SETTINGS["weight_decay"]),
-        "soft": train(SOFT, subsets, teacher=cache_teacher(trained(digits.train, world), digits.train)),
-        "own teacher": train(SOFT, subsets, teacher=answers),
+        "hard": train(HARD, few, weight_decay=SETTINGS["weight_decay"]),
+        "soft": train(SOFT, few, teacher=cache_teacher(world.teacher, digits.train)),
+        "own teacher": train(SOFT, few, teacher=answers),
     }
     return {name: by_steps(runs, digits.test) for name, runs in scores.items()} | {
         "teachers": per_cent(own, digits.test),
-        **{
-            kind: listed(100 * measure.trivial_baseline(subsets, digits.test, kind))
-            for kind in measure.BASELINES
-        },
+        **baselines(few, digits.test, places=3),
     }
 
 
-def compare_on_new_images(world: int) -> dict[str, Accuracies | list[float]]:
+def compare_on_new_images(seed: int) -> dict[str, Accuracies | list[float]]:
     """Students on one half of the images: with some labels; or with the answers of a teacher of the other half."""
-    digits = load("digits", seed=world)
-    seen, new = halves(digits.train, world)
-    answers = cache_teacher(trained(seen, world), new)
+    digits = DigitsWorld(seed).digits
+    seen, new = halves(digits.train, seed)
+    answers = cache_teacher(teacher_of(seen, seed), new)
     named = replace(new, labels=answers.lookup(new).argmax(dim=1))
-    few = [new.subset(SETTINGS["labels"], seed=seed) for seed in SEEDS]
+    few = subsets(new, SETTINGS["labels"], SEEDS)
     all_of_it, labels_of_it, decay = [new] * len(SEEDS), [named] * len(SEEDS), SETTINGS["weight_decay"]
     scores = {
         "hard": train(HARD, few, weight_decay=decay),
         "pseudo-labels": train(HARD, labels_of_it, weight_decay=decay),
         "soft": train(SOFT, all_of_it, teacher=answers),
-        "permuted": train(SOFT, all_of_it, teacher=permuted_dark_knowledge(answers, world)),
+        "permuted": train(SOFT, all_of_it, teacher=permuted_dark_knowledge(answers, seed)),
     }
-    classical = {
-        kind: listed(100 * measure.trivial_baseline(few, digits.test, kind)) for kind in measure.BASELINES
-    }
-    return {name: by_steps(runs, digits.test) for name, runs in scores.items()} | classical
+    return {name: by_steps(runs, digits.test) for name, runs in scores.items()} | baselines(
+        few, digits.test, places=3
+    )
 
 
 def halves(train: Examples, seed: int) -> list[Examples]:
@@ -109,24 +103,17 @@ def halves(train: Examples, seed: int) -> list[Examples]:
 
 def train_longer() -> dict[str, Accuracies]:
     """Labels alone and soft targets in the first world, with the longest training."""
-    world = SETTINGS["worlds"][0]
-    digits = load("digits", seed=world)
-    subsets = [digits.train.subset(SETTINGS["labels"], seed=seed) for seed in SEEDS]
+    world = DigitsWorld(SETTINGS["worlds"][0])
+    digits, few = world.digits, world.subsets(SETTINGS["labels"], SEEDS)
     budgets = [*SETTINGS["steps"], SETTINGS["longest"]]
-    hard = train(HARD, subsets, budgets, weight_decay=SETTINGS["weight_decay"])
-    soft = train(SOFT, subsets, budgets, teacher=cache_teacher(trained(digits.train, world), digits.train))
+    hard = train(HARD, few, budgets, weight_decay=SETTINGS["weight_decay"])
+    soft = train(SOFT, few, budgets, teacher=cache_teacher(world.teacher, digits.train))
     return {"hard": by_steps(hard, digits.test), "soft": by_steps(soft, digits.test)}
-
-
-def trained(examples: Examples, seed: int) -> nn.Module:
-    """A teacher, as notebook 02 trains it."""
-    recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-    return fit(cnn_teacher, hard_labels(), examples, recipe, seed=seed, progress=False).model
 
 
 def train(
     objective: Objective,
-    subsets: Sequence[Examples],
+    examples: Sequence[Examples],
     budgets: Sequence[int] = SETTINGS["steps"],
     teacher: TeacherCache | Sequence[TeacherCache] | None = None,
     weight_decay: float = 0.0,
@@ -136,7 +123,7 @@ def train(
     return fit_many(
         small_mlp,
         objective,
-        subsets,
+        examples,
         recipe,
         seeds=SEEDS,
         teacher=teacher,
@@ -151,13 +138,8 @@ def by_steps(runs: Runs, test: Examples) -> Accuracies:
 
 
 def per_cent(runs: Runs, test: Examples) -> list[float]:
-    """Accuracy of every student."""
-    return listed(100 * measure.accuracy(runs.logits(test.inputs), test.labels))
-
-
-def listed(values: Tensor) -> list[float]:
-    """As short numbers; 397 images tell no more."""
-    return [round(value, 3) for value in values.tolist()]
+    """Accuracy of every student, with three decimals; 397 images tell no more."""
+    return rounded(measure.accuracy(runs.logits(test.inputs), test.labels), places=3)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,13 @@ from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
 from course_lib import measure
-from course_lib.data import Examples, load
+from course_lib.data import Dataset, Examples
 from course_lib.matrices import class_soft_matrix
 from course_lib.measure import confusion_shares, pair_correlation
-from course_lib.models import cnn_teacher, small_mlp
-from course_lib.training import Recipe, fit, fit_many, hard_labels, teacher_logits
+from course_lib.models import small_mlp
+from course_lib.training import Recipe, Runs, fit_many, hard_labels, teacher_logits
 from studies.study import Study
+from studies.worlds import DigitsWorld
 
 SPLITS, LABELS, STUDENTS, BUDGETS = range(8), 200, 20, (100, 500, 2000)
 TEMPERATURES = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
@@ -33,10 +34,9 @@ STUDY = Study(
 Scorer = Callable[[Examples], Tensor]
 
 
-def scorers(train: Examples, seed: int) -> dict[str, Scorer]:
+def scorers(world: DigitsWorld) -> dict[str, Scorer]:
     """From examples to logits (N, C): the teacher, and two that are no network; all learn from the same labels."""
-    recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-    teacher = fit(cnn_teacher, hard_labels(), train, recipe, seed=seed, progress=False).model
+    teacher, train = world.teacher, world.digits.train
     pixels, labels = train.inputs.flatten(1), train.labels
     regression = LogisticRegression(max_iter=2000).fit(pixels.numpy(), labels.numpy())
     means = torch.stack([pixels[labels == c].mean(dim=0) for c in range(10)])  # (C, d)
@@ -57,24 +57,15 @@ def mean_images(train: Examples) -> Tensor:
 
 
 def foreseen(matrices: list[Tensor], mistakes: Tensor) -> list[float]:
+    """How well each matrix ranks the pairs of classes that students mix up."""
     return [round(pair_correlation(matrix, mistakes), 4) for matrix in matrices]
 
 
 def split(seed: int) -> dict[str, Any]:
     """All predictors at all temperatures against the students' mistakes, on validation and on test images."""
-    digits = load("digits", seed=seed)
-    train, parts = digits.train, {"validation": digits.validation, "test": digits.test}
-    seeds = range(2 * STUDENTS)  # the second half is the ceiling
-    students = fit_many(
-        small_mlp,
-        hard_labels(),
-        [train.subset(LABELS, seed=each) for each in seeds],
-        Recipe(steps=BUDGETS[-1], lr=5e-3),
-        seeds=seeds,
-        keep=BUDGETS[:-1],
-        progress=False,
-    )
-    named = scorers(train, seed)
+    world = DigitsWorld(seed)
+    digits, train = world.digits, world.digits.train
+    students, named = trained(world), scorers(world)
     matrices = {
         name: [class_soft_matrix(score(train).double(), train.labels, T, 10) for T in TEMPERATURES]
         for name, score in named.items()
@@ -82,25 +73,39 @@ def split(seed: int) -> dict[str, Any]:
     accuracies = {
         name: float(measure.accuracy(score(digits.test), digits.test.labels)) for name, score in named.items()
     }
-    at_budgets = {}
-    for budget in BUDGETS:
-        now = students.at(budget)
-        logits = {name: now.logits(part.inputs) for name, part in parts.items()}
-        mistakes = {
-            name: confusion_shares(logits[name][:STUDENTS], part.labels) for name, part in parts.items()
-        }
-        at_budgets[budget] = {
-            "accuracy": measure.accuracy(logits["test"], digits.test.labels).mean().item(),
-            "ceiling": ceilings(logits["test"], digits.test.labels),
-            **{
-                part: {name: foreseen(several, mistakes[part]) for name, several in matrices.items()}
-                for part in parts
-            },
-        }
-        at_budgets[budget]["together"] = together(
-            matrices, at_budgets[budget]["validation"], mistakes["test"]
-        )
+    at_budgets = {budget: at_budget(students.at(budget), matrices, digits) for budget in BUDGETS}
     return {"accuracies": accuracies, "budgets": at_budgets}
+
+
+def trained(world: DigitsWorld) -> Runs:
+    """The students, whose second half is the ceiling."""
+    seeds = range(2 * STUDENTS)
+    return fit_many(
+        small_mlp,
+        hard_labels(),
+        world.subsets(LABELS, seeds),
+        Recipe(steps=BUDGETS[-1], lr=5e-3),
+        seeds=seeds,
+        keep=BUDGETS[:-1],
+        progress=False,
+    )
+
+
+def at_budget(students: Runs, matrices: dict[str, list[Tensor]], digits: Dataset) -> dict[str, Any]:
+    """How good the students are, and how well every matrix foresees the mistakes that they make now."""
+    parts = {"validation": digits.validation, "test": digits.test}
+    logits = {name: students.logits(part.inputs) for name, part in parts.items()}
+    mistakes = {name: confusion_shares(logits[name][:STUDENTS], part.labels) for name, part in parts.items()}
+    found = {
+        part: {name: foreseen(several, mistakes[part]) for name, several in matrices.items()}
+        for part in parts
+    }
+    return {
+        "accuracy": measure.accuracy(logits["test"], digits.test.labels).mean().item(),
+        "ceiling": ceilings(logits["test"], digits.test.labels),
+        **found,
+        "together": together(matrices, found["validation"], mistakes["test"]),
+    }
 
 
 def together(

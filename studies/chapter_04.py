@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib import measure
-from course_lib.data import Examples, load, noisy_copies
+from course_lib.data import Examples, noisy_copies
 from course_lib.matrices import class_soft_matrix, softmax_jacobian
-from course_lib.models import cnn_teacher, small_mlp
+from course_lib.models import small_mlp
 from course_lib.training import (
     Objective,
     PerStudent,
@@ -22,7 +22,6 @@ from course_lib.training import (
     answers_from,
     cache_teacher,
     exchanged_gradients,
-    fit,
     fit_many,
     gradient,
     gradient_matching,
@@ -32,6 +31,7 @@ from course_lib.training import (
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import DigitsWorld, baselines, best, crossed, diagnosed, earlier, rounded
 
 WORLDS, BUDGETS, LONG = (0, 1, 2), (100, 500, 2000), 8000
 SEARCH, FINAL = range(1000, 1004), range(10)
@@ -68,18 +68,13 @@ STUDY = Study(
 )
 
 
-class World:
-    """One split of the data, and one teacher that learned from all its training labels."""
+class World(DigitsWorld):
+    """One split of the data, one teacher that learned from all its training labels, and its answers."""
 
     def __init__(self, seed: int):
-        self.seed, self.digits = seed, load("digits", seed=seed)
-        recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-        self.teacher = fit(cnn_teacher, hard_labels(), self.digits.train, recipe, seed=seed).model
+        super().__init__(seed)
         self.answers = teacher_logits(self.teacher, self.digits.train)  # (N, C)
         self.plain = answers_from(self.answers, self.digits.train)
-
-    def sets(self, n: int, seeds: Sequence[int]) -> list[Examples]:
-        return [self.digits.train.subset(n, seed=seed) for seed in seeds]
 
     def matrix(self, name: str) -> Tensor:
         """A soft matrix, scaled to the mean squared norm of the identity, so that one grid of λ fits all."""
@@ -98,6 +93,7 @@ class World:
 
 @lru_cache(maxsize=3)  # gradients of all images are large
 def gradients(world: World, matrix: str) -> TeacherCache:
+    """The teacher's answers with its gradients by a soft matrix."""
     return cache_teacher(world.teacher, world.digits.train, soft_matrix=world.matrix(matrix))
 
 
@@ -107,7 +103,7 @@ def noisy(world: World, n: int, sigma: float, asked: bool) -> tuple[Examples, Te
 
     Where it is not asked anew, its answers to the images without noise.
     """
-    index = torch.cat([own.index for own in world.sets(n, [*SEARCH, *FINAL])]).unique()
+    index = torch.cat([own.index for own in world.subsets(n, [*SEARCH, *FINAL])]).unique()
     seen = world.digits.train.take(torch.isin(world.digits.train.index, index).nonzero().flatten())
     copies = noisy_copies(seen, sigma, COPIES[n], seed=world.seed)
     if asked:
@@ -131,17 +127,13 @@ def _recipe(steps: int, decay: float = 0.0) -> Recipe:
     return Recipe(steps=steps, lr=LR, weight_decay=decay)
 
 
-def _keep(steps: int) -> list[int]:
-    return [budget for budget in BUDGETS if budget < steps]
-
-
 def _one_by_one(
     recipe_and_data: Callable[[World, int, float, Sequence[int], int], dict[str, Any]],
 ) -> Train:
     """A training for each value, with what differs between them."""
 
     def train(world: World, n: int, values: Sequence[float], seeds: Sequence[int], steps: int) -> list[Runs]:
-        usual = {"seeds": list(seeds), "keep": _keep(steps), "progress": False}
+        usual = {"seeds": list(seeds), "keep": earlier(BUDGETS, steps), "progress": False}
         return [
             fit_many(small_mlp, **usual, **recipe_and_data(world, n, value, seeds, steps)) for value in values
         ]
@@ -151,7 +143,7 @@ def _one_by_one(
 
 def _decayed(objective: Callable[[], Objective]) -> Method:
     def given(world: World, n: int, decay: float, seeds: Sequence[int], steps: int) -> dict[str, Any]:
-        data = {"examples": world.sets(n, seeds), "teacher": world.plain}
+        data = {"examples": world.subsets(n, seeds), "teacher": world.plain}
         return {"objective": objective(), "recipe": _recipe(steps, decay), **data}
 
     return Method(DECAYS, _one_by_one(given))
@@ -159,7 +151,7 @@ def _decayed(objective: Callable[[], Objective]) -> Method:
 
 def _noise(asked: bool) -> Method:
     def given(world: World, n: int, sigma: float, seeds: Sequence[int], steps: int) -> dict[str, Any]:
-        sets, teacher = world.sets(n, seeds), world.plain
+        sets, teacher = world.subsets(n, seeds), world.plain
         if sigma:
             copies, teacher = noisy(world, n, sigma, asked)
             original = copies.index // COPIES[n]
@@ -177,15 +169,15 @@ def _weighted(
     """All values at once: the students differ in a number of the objective."""
 
     def train(world: World, n: int, values: Sequence[float], seeds: Sequence[int], steps: int) -> list[Runs]:
-        each = PerStudent(value for value in values for _ in seeds)
+        each, everyone = crossed(values, seeds)
         runs = fit_many(
             small_mlp,
-            objective(each),
-            world.sets(n, seeds) * len(values),
+            objective(PerStudent(each)),
+            world.subsets(n, everyone),
             _recipe(steps),
-            seeds=list(seeds) * len(values),
+            seeds=everyone,
             teacher=teacher(world),
-            keep=_keep(steps),
+            keep=earlier(BUDGETS, steps),
             progress=False,
         )
         return [_part(runs, number, len(seeds)) for number in range(len(values))]
@@ -251,6 +243,7 @@ LONG_CELLS = [(n, method) for n in (1200, 50) for method in MAIN]
 
 @lru_cache(maxsize=len(WORLDS))
 def world_of(seed: int) -> World:
+    """A world, made once."""
     return World(seed)
 
 
@@ -265,12 +258,6 @@ def searched(world: World, n: int, method: Method) -> tuple[list[float], list[li
         new = [grid[-1] ** 2 / grid[-2]]
         grid += new
     return grid[: len(found)], found
-
-
-def best(grid: Sequence[float], table: Sequence[Sequence[float]]) -> float:
-    """The value with the highest mean accuracy; of several, the first."""
-    means = [sum(row) for row in table]
-    return grid[means.index(max(means))]
 
 
 def cell(n: int, name: str) -> dict[str, Any]:
@@ -292,33 +279,19 @@ def long_cell(n: int, name: str, value: float) -> dict[str, list[float]]:
 
 
 def _accuracy(runs: Runs, part: Examples) -> list[float]:
-    return _percent(measure.accuracy(runs.logits(part.inputs), part.labels))
+    return rounded(measure.accuracy(runs.logits(part.inputs), part.labels))
 
 
 def _numbers(world: World, n: int, runs: Runs) -> dict[str, list[float]]:
     """The four diagnostic numbers in per cent, one per student."""
-    digits = world.digits
-    found = measure.diagnose(
-        runs, world.sets(n, FINAL), digits.test, teacher_logits(world.teacher, digits.test)
-    )
-    return {name: _percent(values) for name, values in vars(found).items()}
+    test = world.digits.test
+    return diagnosed(runs, world.subsets(n, FINAL), test, teacher_logits(world.teacher, test))
 
 
-def _percent(shares: Tensor) -> list[float]:
-    return [round(100 * share, 2) for share in shares.tolist()]
-
-
-def baselines(n: int) -> dict[int, dict[str, list[float]]]:
+def baselines_by_world(n: int) -> dict[int, dict[str, list[float]]]:
     """Classical methods on the same labelled images, in every world."""
-    found = {}
-    for seed in WORLDS:
-        world = world_of(seed)
-        sets = world.sets(n, FINAL)
-        found[seed] = {
-            kind: _percent(measure.trivial_baseline(sets, world.digits.test, kind))
-            for kind in measure.BASELINES
-        }
-    return found
+    worlds = {seed: world_of(seed) for seed in WORLDS}
+    return {seed: baselines(world.subsets(n, FINAL), world.digits.test) for seed, world in worlds.items()}
 
 
 def run() -> dict[str, dict[str, Any]]:
@@ -332,7 +305,7 @@ def run() -> dict[str, dict[str, Any]]:
         longer[f"{n}/{name}"] = STUDY.kept(
             f"long/{n}/{name}", lambda n=n, name=name, value=value: long_cell(n, name, value)
         )
-    classical = {n: STUDY.kept(f"baselines/{n}", lambda n=n: baselines(n)) for n in (50, 1200)}
+    classical = {n: STUDY.kept(f"baselines/{n}", lambda n=n: baselines_by_world(n)) for n in (50, 1200)}
     return {"cells": cells, "long": longer, "baselines": classical}
 
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from course_lib import losses, measure
-from course_lib.data import Examples, load
+from course_lib.data import Examples
 from course_lib.matrices import class_soft_matrix
-from course_lib.models import cnn_teacher, small_mlp, with_noise
+from course_lib.models import small_mlp, with_noise
 from course_lib.training import (
     Objective,
     PerStudent,
@@ -20,12 +20,11 @@ from course_lib.training import (
     Runs,
     Term,
     cache_teacher,
-    fit,
     fit_many,
-    hard_labels,
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import DigitsWorld, best, crossed, diagnosed, right_answers
 
 STEPS = (200, 800, 4000)
 SHARES = (0.0, 0.1, 0.2, 0.3, 0.4, 0.6)  # standard deviation of the noise, as a share of black against white
@@ -70,13 +69,11 @@ IN_NOISE = (
 Counts = dict[str, dict[str, list]]  # by steps and share of noise: right answers, by value and student
 
 
-class World:
+class World(DigitsWorld):
     """A split of the digits, a teacher, its soft matrix in three versions, and noise."""
 
     def __init__(self, seed: int):
-        self.seed, self.digits = seed, load("digits", seed=seed)
-        recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-        self.teacher = fit(cnn_teacher, hard_labels(), self.digits.train, recipe, seed=seed).model
+        super().__init__(seed)
         self.black_to_white = 1 / float(self.digits.train.std[0])
         train = self.digits.train
         S = class_soft_matrix(teacher_logits(self.teacher, train), train.labels, 4.0, 10)
@@ -85,17 +82,13 @@ class World:
         identity = torch.eye(10) * S.norm() / 10**0.5  # as large as S
         self.matrices = {"S": S, "identity": identity, "S permuted": permuted(S, seed)}
 
-    def subsets(self, seeds: Sequence[int]) -> list[Examples]:
-        drawn = {seed: self.digits.train.subset(LABELS, seed=seed) for seed in set(seeds)}
-        return [drawn[seed] for seed in seeds]
-
     def counts(self, runs: Runs, part: Examples) -> dict[str, dict[str, Tensor]]:
         """Right answers under each noise, which is the same for all students, (students,) each."""
         draw = torch.randn(part.inputs.shape, generator=torch.Generator().manual_seed(self.seed))
 
         def right(students: Runs, share: float) -> Tensor:
             noisy = part.inputs + share * self.black_to_white * draw
-            return (students.logits(noisy).argmax(dim=2) == part.labels).sum(dim=1)
+            return right_answers(students.logits(noisy), part.labels)
 
         return {
             str(steps): {str(share): right(runs.at(steps), share) for share in SHARES}
@@ -134,11 +127,12 @@ def train(world: World, method: str, values: Sequence[float], seeds: Sequence[in
     decay = values[0] if added == "weight decay" else 0.0
     recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3, weight_decay=decay)
     goal = objective(world, data, values, added, *how)
-    own = world.subsets(seeds)
+    own = world.subsets(LABELS, seeds)
     return fit_many(build, goal, own, recipe, seeds=seeds, teacher=world.cache, keep=STEPS[:-1])
 
 
 def grid_of(method: str) -> tuple[float, ...]:
+    """The values from which a method chooses; 0 alone where it has nothing to choose."""
     data, added, *how = METHODS[method]
     if added is None:
         return (0.0,)
@@ -149,17 +143,16 @@ def grid_of(method: str) -> tuple[float, ...]:
 
 def search(world: World, method: str) -> Counts:
     """Right answers on validation images of the search's students, by value, one list each."""
-    grid, seeds = grid_of(method), list(SEARCH)
+    grid = grid_of(method)
     apart = METHODS[method][1] == "weight decay"
     batches = [[value] for value in grid] if apart else [list(grid)]
     found = []
     for batch in batches:
-        values = [value for value in batch for _ in seeds]
-        runs = train(world, method, values, seeds * len(batch))
+        runs = train(world, method, *crossed(batch, SEARCH))
         found.append(world.counts(runs, world.digits.validation))
     return {
         steps: {
-            share: [row for each in found for row in each[steps][share].view(-1, len(seeds)).tolist()]
+            share: [row for each in found for row in each[steps][share].view(-1, len(SEARCH)).tolist()]
             for share in found[0][steps]
         }
         for steps in found[0]
@@ -168,26 +161,21 @@ def search(world: World, method: str) -> Counts:
 
 def chosen(searched: Counts, grid: Sequence[float], steps: int, share: float) -> float:
     """The value whose students are best on validation images under this noise."""
-    sums = [sum(row) for row in searched[str(steps)][str(share)]]
-    return grid[sums.index(max(sums))]
+    return best(grid, searched[str(steps)][str(share)])
 
 
 def compared(world: World, method: str, value: float) -> dict:
     """Right answers of the paired students on test images; their diagnostic numbers in the end, without noise."""
     seeds = list(PAIRS)
     runs = train(world, method, [value] * len(seeds), seeds)
-    counts = world.counts(runs, world.digits.test)
-    answers = teacher_logits(world.teacher, world.digits.test)
-    own = world.subsets(seeds)
-    diagnosis = measure.diagnose(runs, own, world.digits.test, answers)
+    test = world.digits.test
+    counts, answers = world.counts(runs, test), teacher_logits(world.teacher, test)
+    numbers = diagnosed(runs, world.subsets(LABELS, seeds), test, answers, places=4, scale=1)
     return {
         "right": {
             steps: {share: row.tolist() for share, row in each.items()} for steps, each in counts.items()
         },
-        "diagnosis": {
-            name: [round(float(x), 4) for x in getattr(diagnosis, name)]
-            for name in ("train", "agreement", "confidence_gap")
-        },
+        "diagnosis": {name: numbers[name] for name in ("train", "agreement", "confidence_gap")},
     }
 
 
@@ -197,7 +185,7 @@ def baselines(world: World) -> dict[str, dict[str, list[int]]]:
     draw = torch.randn(test.inputs.shape, generator=torch.Generator().manual_seed(world.seed))
     result = {}
     for name, make in measure.BASELINES.items():
-        fitted = [make().fit(own.inputs.flatten(1), own.labels) for own in world.subsets(list(PAIRS))]
+        fitted = [make().fit(own.inputs.flatten(1), own.labels) for own in world.subsets(LABELS, PAIRS)]
         result[name] = {}
         for share in SHARES:
             noisy = (test.inputs + share * world.black_to_white * draw).flatten(1)
@@ -238,6 +226,7 @@ def measure_world(study: Study, seed: int, settings: dict[str, dict[str, float]]
 
 
 def make_study() -> Study:
+    """The study with all that its numbers depend on."""
     settings = {
         "steps": STEPS,
         "noise": SHARES,
@@ -262,8 +251,8 @@ def choices(found: dict[str, Counts]) -> dict[str, dict[str, float]]:
     }
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
+def main() -> None:
+    """Search in the first world, then measure in all."""
     study = make_study()
     found = searched(study)
     settings = choices(found)
@@ -273,3 +262,8 @@ if __name__ == "__main__":
     }
     worlds = [measure_world(study, seed, settings) for seed in WORLDS]
     study.write(searched=last, chosen=settings, worlds=worlds)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

@@ -10,8 +10,8 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor, nn
 
-from course_lib import losses, measure
-from course_lib.data import Examples, load
+from course_lib import losses
+from course_lib.data import Examples
 from course_lib.losses import (
     angle_loss,
     hypersphere_split,
@@ -20,7 +20,7 @@ from course_lib.losses import (
     spherical_soft_target_loss,
 )
 from course_lib.matrices import class_soft_matrix
-from course_lib.models import cnn_teacher, mlp, small_mlp
+from course_lib.models import mlp, small_mlp
 from course_lib.training import (
     STUDENT_GRADIENTS,
     STUDENT_LOGITS,
@@ -34,19 +34,20 @@ from course_lib.training import (
     TeacherCache,
     Term,
     cache_teacher,
-    fit,
     fit_many,
-    hard_labels,
     student_activation,
     teacher_activation,
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import DigitsWorld, baselines, best, crossed, diagnosed, right_answers, teacher_of
 
 STEPS = (200, 800, 4000)
 PAIRS, SEARCH = range(20), range(1000, 1003)
 LABELS, WORLDS = 50, (0, 1, 2)  # a world is the seed of split and teachers; weights are chosen in the first
 TEMPERATURE = 4.0
+DECAYS = (0.0, 0.001, 0.003, 0.01, 0.03, 0.1)  # of the rival: labels alone, with weight decay
+ALONE = "logits: radius"  # with weight 0, as any other loss
 
 
 def both_parts(student: Tensor, teacher: Tensor) -> Tensor:
@@ -75,6 +76,7 @@ class Row:
 
     @property
     def weights(self) -> tuple[float, ...]:
+        """All that are tried."""
         return self.grid + self.further
 
 
@@ -103,36 +105,24 @@ ROWS = {
 }
 
 
-class World:
+class World(DigitsWorld):
     """A split of the digits and two teachers: a big one, and one with as many features as the student."""
-
-    def __init__(self, seed: int):
-        self.seed, self.digits = seed, load("digits", seed=seed)
-
-    @cached_property
-    def big(self) -> nn.Module:
-        return self._taught(cnn_teacher)
 
     @cached_property
     def narrow(self) -> nn.Module:
-        return self._taught(partial(mlp, (1, 8, 8), (512, 512, 16), 10))
-
-    def _taught(self, build: Callable[[], nn.Module]) -> nn.Module:
-        recipe = Recipe(steps=400, batch_size=64, lr=2e-3, schedule="cosine")
-        return fit(build, hard_labels(), self.digits.train, recipe, seed=self.seed).model
+        """The teacher with as many features as the student."""
+        build = partial(mlp, (1, 8, 8), (512, 512, 16), 10)
+        return teacher_of(self.digits.train, self.seed, build=build)
 
     @cached_property
     def caches(self) -> dict[str, TeacherCache]:
+        """What the teachers say about the training images, "big" and "narrow"."""
         train = self.digits.train
-        soft_matrix = class_soft_matrix(teacher_logits(self.big, train), train.labels, 4.0, 10)
+        soft_matrix = class_soft_matrix(teacher_logits(self.teacher, train), train.labels, 4.0, 10)
         return {
-            "big": cache_teacher(self.big, train, soft_matrix=soft_matrix),
+            "big": cache_teacher(self.teacher, train, soft_matrix=soft_matrix),
             "narrow": at_unit_size(cache_teacher(self.narrow, train, layers=["relu3"]), "relu3"),
         }
-
-    def subsets(self, seeds: Sequence[int]) -> list[Examples]:
-        drawn = {seed: self.digits.train.subset(LABELS, seed=seed) for seed in set(seeds)}
-        return [drawn[seed] for seed in seeds]
 
 
 def at_unit_size(cache: TeacherCache, layer: str) -> TeacherCache:
@@ -141,16 +131,18 @@ def at_unit_size(cache: TeacherCache, layer: str) -> TeacherCache:
     return replace(cache, activations={layer: features / features.square().mean().sqrt()})
 
 
-def train(world: World, name: str, weights: Sequence[float], seeds: Sequence[int]) -> Runs:
+def train(
+    world: World, name: str, weights: Sequence[float], seeds: Sequence[int], decay: float = 0.0
+) -> Runs:
     """Students of hard + weight · loss, one for each weight and seed, all at once."""
     row = ROWS[name]
     taught = Term("taught", row.loss, PerStudent(weights), **row.settings)
     goal = Objective([Term("hard", losses.hard_label_loss), taught])
-    recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3)
+    recipe = Recipe(steps=STEPS[-1], batch_size=32, lr=5e-3, weight_decay=decay)
     return fit_many(
         small_mlp,
         goal,
-        world.subsets(seeds),
+        world.subsets(LABELS, seeds),
         recipe,
         seeds=seeds,
         teacher=world.caches[row.teacher],
@@ -160,15 +152,24 @@ def train(world: World, name: str, weights: Sequence[float], seeds: Sequence[int
 
 def right(runs: Runs, part: Examples) -> Tensor:
     """Right answers of every student, (students,)."""
-    return (runs.logits(part.inputs).argmax(dim=2) == part.labels).sum(dim=1)
+    return right_answers(runs.logits(part.inputs), part.labels)
 
 
 def search(world: World, name: str, grid: Sequence[float]) -> dict[str, list[list[int]]]:
     """Right answers on validation images, by steps: a list for each weight, of the search's students."""
-    seeds = list(SEARCH)
-    runs = train(world, name, [weight for weight in grid for _ in seeds], seeds * len(grid))
+    runs = train(world, name, *crossed(grid, SEARCH))
     counts = runs.over(lambda students: right(students, world.digits.validation))
     return {str(steps): each.view(len(grid), -1).tolist() for steps, each in counts.items()}
+
+
+def search_decay(world: World) -> dict[str, list[list[int]]]:
+    """The same for labels alone: a list for each weight decay."""
+    seeds, part, counts = list(SEARCH), world.digits.validation, {str(steps): [] for steps in STEPS}
+    for decay in DECAYS:
+        runs = train(world, ALONE, [0.0] * len(seeds), seeds, decay)
+        for steps, each in runs.over(lambda students: right(students, part)).items():
+            counts[str(steps)].append(each.tolist())
+    return counts
 
 
 def searched(study: Study, world: World, name: str) -> dict[str, list[list[int]]]:
@@ -183,27 +184,23 @@ def searched(study: Study, world: World, name: str) -> dict[str, list[list[int]]
 
 def chosen(found: dict[str, list[list[int]]], name: str) -> float:
     """The weight whose students are best on validation images at the last step."""
-    sums = [sum(row) for row in found[str(STEPS[-1])]]
-    return ROWS[name].weights[sums.index(max(sums))]
+    return best(ROWS[name].weights, found[str(STEPS[-1])])
 
 
-def compared(world: World, name: str, weight: float) -> dict:
+def compared(world: World, name: str, weight: float, decay: float = 0.0) -> dict:
     """Right answers of the paired students on test images, by steps, and their diagnostic numbers."""
     seeds, test = list(PAIRS), world.digits.test
-    runs = train(world, name, [weight] * len(seeds), seeds)
-    answers = teacher_logits(world.narrow if ROWS[name].teacher == "narrow" else world.big, test)
-    own = world.subsets(seeds)
-    diagnosis = measure.diagnose(runs, own, test, answers)
+    runs = train(world, name, [weight] * len(seeds), seeds, decay)
+    answers = teacher_logits(world.narrow if ROWS[name].teacher == "narrow" else world.teacher, test)
+    own = world.subsets(LABELS, seeds)
     return {
         "right": {str(steps): each.tolist() for steps, each in runs.over(lambda s: right(s, test)).items()},
-        "diagnosis": {
-            key: [round(float(value), 4) for value in getattr(diagnosis, key)]
-            for key in ("train", "test", "agreement", "confidence_gap")
-        },
+        "diagnosis": diagnosed(runs, own, test, answers, places=4, scale=1),
     }
 
 
 def make_study() -> Study:
+    """The study with all that its numbers depend on."""
     settings = {
         "steps": STEPS,
         "pairs": len(PAIRS),
@@ -212,6 +209,7 @@ def make_study() -> Study:
         "worlds": WORLDS,
         "temperature": TEMPERATURE,
         "grids": {name: row.weights for name, row in ROWS.items()},
+        "decays": DECAYS,
     }
     return Study("chapter_06", "Size and direction of logits, features and gradients on the digits", settings)
 
@@ -221,33 +219,44 @@ def rows_in(world: int, names: Iterable[str]) -> list[str]:
     return [name for name in names if world == 0 or name.split(": ")[1] in ("radius", "angle", "both")]
 
 
-def measure_world(study: Study, world: World, weights: dict[str, float]) -> dict:
-    """Labels alone, every row with its chosen weight where that is not 0, and classical methods."""
+def measure_world(study: Study, world: World, weights: dict[str, float], decay: float) -> dict:
+    """Labels alone, with weight decay too, every row with its chosen weight unless it is 0, and classical methods."""
     where = f"{LABELS} labels, world {world.seed}"
 
     def keep(name: str, weight: float) -> dict:
         return study.kept(f"{where}, {name}, {weight}", partial(compared, world, name, weight))
 
-    own = world.subsets(list(PAIRS))
+    own = world.subsets(LABELS, PAIRS)
     return {
         "world": world.seed,
         "test images": len(world.digits.test),
-        "baselines": {
-            kind: [round(float(share), 4) for share in measure.trivial_baseline(own, world.digits.test, kind)]
-            for kind in measure.BASELINES
-        },
-        "hard labels": keep("logits: radius", 0.0),
+        "baselines": baselines(own, world.digits.test, places=4, scale=1),
+        "hard labels": keep(ALONE, 0.0),
+        "weight decay": study.kept(
+            f"{where}, weight decay {decay}", partial(compared, world, ALONE, 0.0, decay)
+        ),
         "compared": {
             name: keep(name, weights[name]) for name in rows_in(world.seed, weights) if weights[name]
         },
     }
 
 
-if __name__ == "__main__":
-    torch.set_num_threads(1)
+def main() -> None:
+    """Search in the first world, then measure in all."""
     study, worlds = make_study(), [World(seed) for seed in WORLDS]
     found = {name: searched(study, worlds[0], name) for name in ROWS}
     weights = {name: chosen(each, name) for name, each in found.items()}
+    decays = study.kept("search, weight decay", partial(search_decay, worlds[0]))
+    decay = best(DECAYS, decays[str(STEPS[-1])])
     study.write(
-        searched=found, chosen=weights, worlds=[measure_world(study, each, weights) for each in worlds]
+        searched=found,
+        chosen=weights,
+        searched_decay=decays,
+        chosen_decay=decay,
+        worlds=[measure_world(study, each, weights, decay) for each in worlds],
     )
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main()

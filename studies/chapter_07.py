@@ -8,13 +8,13 @@ that was stopped shows what it has.
 
 import argparse
 from collections.abc import Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 
 import torch
+from torch import nn
 
 from course_lib import losses
-from course_lib.data import Dataset, load
-from course_lib.measure import accuracy, diagnose, evaluate, trivial_baseline
+from course_lib.measure import accuracy, evaluate
 from course_lib.models import alexnet
 from course_lib.training import (
     Layerwise,
@@ -32,6 +32,7 @@ from course_lib.training import (
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import DigitsWorld, baselines, crossed, diagnosed, earlier
 
 LAYERS = ("features.4", "features.7", "features.9", "features.11")  # the ReLUs behind conv2 to conv5
 FOUR = ("hard labels", "soft targets", "article's A", "γ alone")
@@ -71,7 +72,7 @@ def gamma_term(gamma: float | PerStudent) -> Term:
     return Term("γ", losses.input_gradient_loss, gamma, estimator="hutchinson")
 
 
-class World:
+class World(DigitsWorld):
     """A teacher on its split, and all trainings with it.
 
     Args:
@@ -80,20 +81,23 @@ class World:
     """
 
     def __init__(self, study: Study, number: int):
-        self._study, self._number = study, number
-        self.digits: Dataset = load("digits", seed=number)
-        shape, given = self.digits.image_shape, dict(SETTINGS["teacher"])
-        build = partial(alexnet, shape, 10, width=given.pop("width"), dropout=0.0)
-        self._small = partial(alexnet, shape, 10, width=SETTINGS["student_width"], dropout=0.0)
-        self.teacher = fit(build, hard_labels(), self.digits.train, Recipe(**given), seed=number).model
-        self.teacher.requires_grad_(False)
+        super().__init__(number)
+        self._study = study
+        self._small = self._network(SETTINGS["student_width"])
         self._cache = cache_teacher(self.teacher, self.digits.train, layers=LAYERS)
         probes = self.digits.train.subset(SETTINGS["probes"], seed=number)
         self._pair = Layerwise(self.teacher, self._small, LAYERS, probes, self._cache)
 
-    def subsets(self, labels: int, seeds: Iterable[int]) -> list:
-        train = self.digits.train
-        return [train if labels == len(train) else train.subset(labels, seed=seed) for seed in seeds]
+    @cached_property
+    def teacher(self) -> nn.Module:
+        """A narrow AlexNet, four times as wide as the students, that is trained no further."""
+        given = dict(SETTINGS["teacher"])
+        build = self._network(given.pop("width"))
+        network = fit(build, hard_labels(), self.digits.train, Recipe(**given), seed=self.seed).model
+        return network.requires_grad_(False)
+
+    def _network(self, width: float) -> partial[nn.Module]:
+        return partial(alexnet, self.digits.image_shape, 10, width=width, dropout=0.0)
 
     def terms(self, method: str, chosen: dict, seeds: Sequence[int]) -> list[Term]:
         """The terms of a method; the values in ``chosen`` are one for all students, or one per student."""
@@ -120,6 +124,7 @@ class World:
         return terms
 
     def train(self, method: str, labels: int, chosen: dict, seeds: Sequence[int], steps: int) -> Runs:
+        """One student per seed, kept at all budgets on the way."""
         return fit_many(
             self._pair.with_regressors if method == "regressor" else self._small,
             Objective(self.terms(method, chosen, seeds)),
@@ -127,7 +132,7 @@ class World:
             Recipe(steps, SETTINGS["batch_size"], lr=SETTINGS["lr"]),
             seeds=seeds,
             teacher=self._cache,
-            keep=[budget for budget in SETTINGS["budgets"] if budget < steps],
+            keep=earlier(SETTINGS["budgets"], steps),
         )
 
     def validated(self, method: str, labels: int, chosen: dict) -> list[float]:
@@ -136,12 +141,12 @@ class World:
         part, steps = self.digits.validation, SETTINGS["chosen_at"]
 
         def measure() -> list[float]:
-            every = chosen | {method: [value for value in grid for _ in seeds]}
-            run = self.train(method, labels, every, list(seeds) * len(grid), steps)
+            values, everyone = crossed(grid, seeds)
+            run = self.train(method, labels, chosen | {method: values}, everyone, steps)
             scores = accuracy(run.logits(part.inputs), part.labels)
             return (100 * scores.view(len(grid), -1).mean(dim=1)).tolist()
 
-        return self._study.kept(f"world {self._number}, {labels} labels, {method}: choice", measure)
+        return self._study.kept(f"world {self.seed}, {labels} labels, {method}: choice", measure)
 
     def choose(self, labels: int, methods: Iterable[str]) -> tuple[dict, dict]:
         """The chosen settings and all validation accuracies, by method."""
@@ -163,13 +168,10 @@ class World:
                 for steps, each in run.over(lambda r: r).items()
             }
 
-        return self._study.kept(f"world {self._number}, {labels} labels, {method}", measure)
+        return self._study.kept(f"world {self.seed}, {labels} labels, {method}", measure)
 
     def _numbers(self, runs: Runs, labels: int, answers: torch.Tensor) -> dict:
-        found = diagnose(runs, self.subsets(labels, runs.seeds), self.digits.test, answers)
-        numbers = {
-            key: [round(100 * share, 2) for share in value.tolist()] for key, value in vars(found).items()
-        }
+        numbers = diagnosed(runs, self.subsets(labels, runs.seeds), self.digits.test, answers)
         inputs = self.digits.validation.inputs[:100]
         slopes = [_slope(runs.model(number), inputs) for number in range(len(runs))]
         return numbers | {"slope": [float(f"{each:.4g}") for each in slopes]}
@@ -178,22 +180,19 @@ class World:
         """Test accuracy in percent of classical methods on the same labelled images."""
 
         def measure() -> dict:
-            sets = self.subsets(labels, range(SETTINGS["seeds"]))
-            return {
-                kind: (100 * trivial_baseline(sets, self.digits.test, kind)).tolist()
-                for kind in ("logistic regression", "nearest neighbour")
-            }
+            return baselines(self.subsets(labels, range(SETTINGS["seeds"])), self.digits.test, places=None)
 
-        return self._study.kept(f"world {self._number}, {labels} labels, baselines", measure)
+        return self._study.kept(f"world {self.seed}, {labels} labels, baselines", measure)
 
 
-def _slope(network: torch.nn.Module, inputs: torch.Tensor) -> float:
+def _slope(network: nn.Module, inputs: torch.Tensor) -> float:
     """1/N Σ ‖∂F/∂x‖², exact."""
     x = inputs.clone().requires_grad_()
     return losses.input_gradient_loss(network(x), x).item()
 
 
 def main() -> None:
+    """Measure part after part, and write after each."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     what = "Narrow AlexNets on the digits: each term of eq. (3) and its controls over budgets"
     study, worlds, results, chosen = Study("chapter_07", what, SETTINGS), {}, {}, {}

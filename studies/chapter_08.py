@@ -19,7 +19,7 @@ from course_lib import measure
 from course_lib.data import Dataset, Examples, load
 from course_lib.errors import CourseError
 from course_lib.losses import confidence_weighted_loss, logit_loss, smoothed_label_loss, soft_target_loss
-from course_lib.models import cnn_teacher, mlp
+from course_lib.models import mlp
 from course_lib.training import (
     Objective,
     PerStudent,
@@ -28,13 +28,12 @@ from course_lib.training import (
     TeacherCache,
     Term,
     cache_teacher,
-    fit,
     fit_many,
-    hard_labels,
     permuted_dark_knowledge,
     smoothed_labels,
 )
 from studies.study import Study
+from studies.worlds import earlier, right_answers, teacher_of
 
 WORLDS = (0, 1, 2)  # seeds of split and teacher
 SEEDS = 8  # students of a method in a world
@@ -69,6 +68,7 @@ class Method:
 
 
 def taught(temperature: float, teacher: str = "teacher") -> Method:
+    """Soft targets beside the labels."""
     return Method(labels=1 - LAM, soft=LAM, temperature=temperature, teacher=teacher)
 
 
@@ -114,9 +114,9 @@ def everything() -> Examples:
 
 @cache
 def teacher(world: int, steps: int = 250, smoothing: float = 0.0) -> TeacherCache:
-    recipe = Recipe(steps=steps, batch_size=64, lr=2e-3, schedule="cosine")
-    goal = smoothed_labels(smoothing) if smoothing else hard_labels()
-    network = fit(cnn_teacher, goal, split(world).train, recipe, seed=world, progress=False).model
+    """A teacher's answers about all digits."""
+    goal = smoothed_labels(smoothing) if smoothing else None
+    network = teacher_of(split(world).train, world, steps=steps, objective=goal)
     return cache_teacher(network, everything())
 
 
@@ -148,7 +148,7 @@ def train(
         Recipe(steps=steps, batch_size=32, optimizer="adam", lr=lr),
         seeds=[pairs()[number][1] + shift for _, number in everyone],
         teacher=[teachers[method.teacher][number] for method, number in everyone],
-        keep=[each for each in BUDGETS if each < steps],
+        keep=earlier(BUDGETS, steps),
         progress=False,
     )
 
@@ -186,7 +186,7 @@ def _scores(runs: Runs, world: int, labels: int) -> dict[str, Any]:
         return _percent(torch.stack(each))
 
     return {
-        "right": lambda n: (test[of(n)].argmax(dim=-1) == data.test.labels).sum(dim=-1).tolist(),
+        "right": lambda n: right_answers(test[of(n)], data.test.labels).tolist(),
         "validation": lambda n: _percent(measure.accuracy(validation[of(n)], data.validation.labels)),
         "train": fitted,
         "agreement": lambda n: _percent(measure.agreement(test[of(n)], answers)),
@@ -269,6 +269,7 @@ PARTS = {
 
 
 def main(names: list[str]) -> None:
+    """Measure the parts of these names and write nothing, or without names measure all and write."""
     if unknown := [name for name in names if name not in PARTS]:
         raise CourseError(f"names must be parts of the study ({', '.join(PARTS)}), got {unknown[0]!r}")
     study = Study("chapter_08", __doc__.splitlines()[0], SETTINGS)

@@ -8,7 +8,7 @@ import numpy as np
 
 from course_lib import tuning
 from course_lib.data import load
-from course_lib.measure import accuracy, diagnose, trivial_baseline
+from course_lib.measure import accuracy, trivial_baseline
 from course_lib.models import small_mlp
 from course_lib.training import (
     Objective,
@@ -24,6 +24,7 @@ from course_lib.training import (
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import crossed, diagnosed, earlier, rounded, subsets
 
 BUDGETS = (200, 800, 4000)  # steps
 RATES = (0.001, 0.003, 0.01, 0.03, 0.1)
@@ -70,15 +71,14 @@ class World:
         steps: int = BUDGETS[-1],
     ) -> Runs:
         """One student per seed, kept at all budgets on the way."""
-        few = {seed: self.dataset.train.subset(labels, seed=seed) for seed in set(seeds)}
         return fit_many(
             small_mlp,
             objective,
-            [few[seed] for seed in seeds],
+            subsets(self.dataset.train, labels, seeds),
             Recipe(steps=steps, lr=lr, weight_decay=decay),
             seeds=seeds,
             teacher=self.cache,
-            keep=[budget for budget in BUDGETS if budget < steps],
+            keep=earlier(BUDGETS, steps),
             progress=False,
         )
 
@@ -102,20 +102,16 @@ class World:
     def soft(self, labels: int, lr: float) -> Accuracies:
         """Every temperature at one learning rate, and last the regression on the logits."""
         seeds = SETTINGS["search_seeds"]
-        many = [(temperature, seed) for temperature in TEMPERATURES for seed in seeds]
-        objective = soft_targets(PerStudent(temperature for temperature, _ in many), LAM)
-        runs = self.train(labels, objective, [seed for _, seed in many], lr)
+        temperatures, everyone = crossed(TEMPERATURES, seeds)
+        runs = self.train(labels, soft_targets(PerStudent(temperatures), LAM), everyone, lr)
         mixed = self.score(runs, len(TEMPERATURES))
         return joined(mixed, self.score(self.train(labels, logits(), seeds, lr), 1))
 
     def hard(self, labels: int, lr: float, decay: float, smoothings: tuple[float, ...]) -> Accuracies:
         """Some smoothings at one learning rate and weight decay."""
-        seeds = SETTINGS["search_seeds"]
-        many = [(smoothing, seed) for smoothing in smoothings for seed in seeds]
-        objective = smoothed_labels(PerStudent(smoothing for smoothing, _ in many))
-        return self.score(
-            self.train(labels, objective, [seed for _, seed in many], lr, decay), len(smoothings)
-        )
+        each, everyone = crossed(smoothings, SETTINGS["search_seeds"])
+        runs = self.train(labels, smoothed_labels(PerStudent(each)), everyone, lr, decay)
+        return self.score(runs, len(smoothings))
 
     def exam(
         self, labels: int, objective: Objective, lr: float, decay: float, steps: int
@@ -123,15 +119,13 @@ class World:
         """Fresh students at one budget: the four diagnostic numbers in per cent, (seeds,) each."""
         seeds = SETTINGS["seeds"]
         runs = self.train(labels, objective, seeds, lr, decay, steps)
-        seen = [self.dataset.train.subset(labels, seed=seed) for seed in seeds]
-        found = diagnose(runs, seen, self.dataset.test, self.answers)
-        names = ("train", "test", "agreement", "confidence_gap")
-        return {name: (100 * getattr(found, name)).numpy().round(2).tolist() for name in names}
+        seen = subsets(self.dataset.train, labels, seeds)
+        return diagnosed(runs, seen, self.dataset.test, self.answers)
 
     def classical(self, labels: int) -> list[float]:
         """Logistic regression on the labelled images of the fresh students, test accuracy in per cent."""
-        seen = [self.dataset.train.subset(labels, seed=seed) for seed in SETTINGS["seeds"]]
-        return (100 * trivial_baseline(seen, self.dataset.test)).numpy().round(2).tolist()
+        seen = subsets(self.dataset.train, labels, SETTINGS["seeds"])
+        return rounded(trivial_baseline(seen, self.dataset.test))
 
 
 def searched(study: Study, world: World, labels: int) -> dict[str, dict[str, Accuracies]]:

@@ -29,6 +29,7 @@ from course_lib.training import (
     teacher_logits,
 )
 from studies.study import Study
+from studies.worlds import crossed, diagnosed
 
 BACKGROUND = 10
 SETTINGS = {
@@ -76,10 +77,12 @@ SMALL = partial(searcher, BACKGROUND + 1, width=SETTINGS["width"])
 
 
 def windows_of(canvases: Canvases) -> Examples:
+    """All windows of the canvases."""
     return cut_windows(canvases, window=WINDOW, stride=STRIDE, background=BACKGROUND)
 
 
 def sampled(windows: Examples, seed: int) -> Examples:
+    """The windows to train on: those with an object, and some of background."""
     return sample_windows(windows, background=BACKGROUND, per_object=SETTINGS["per_object"], seed=seed)
 
 
@@ -138,6 +141,7 @@ class World:
         return sampled(self.annotated.take(rows.flatten().sort().values), seed)
 
     def train(self, method: str, setting: float | PerStudent, seeds: list[int], budgets: list[int]) -> Runs:
+        """One student per seed, kept at all budgets."""
         data, what = method.split(", ")
         if what in ("labels", "hard answers"):
             objective: Objective = smoothed_labels(setting)
@@ -155,6 +159,7 @@ class World:
         )
 
     def counts(self, network: torch.nn.Module, where: Canvases) -> dict:
+        """What a network finds, by threshold."""
         with torch.no_grad():
             maps = getattr(network, "score_map", network)(where.inputs)
         found = read_maps(maps, window=WINDOW, stride=STRIDE)
@@ -173,8 +178,8 @@ class World:
         seeds, part = SETTINGS["choosing_seeds"], sampled(windows_of(self.validation), 0)
 
         def measure() -> list[float]:
-            values = PerStudent(value for value in grid for _ in seeds)
-            runs = self.train(method, values, seeds * len(grid), [SETTINGS["chosen_at"]])
+            values, everyone = crossed(grid, seeds)
+            runs = self.train(method, PerStudent(values), everyone, [SETTINGS["chosen_at"]])
             found = diagnose(runs, part, part).test.view(len(grid), -1).mean(dim=1)
             return (100 * found).tolist()
 
@@ -192,12 +197,10 @@ class World:
             found = {}
             for steps in runs.budgets:
                 each = runs.at(steps)
-                numbers = diagnose(each, seen, self.test_windows, answers)
                 searched = [self.searched(each.model(number)) for number in range(len(seeds))]
-                found[str(steps)] = {
-                    key: [round(100 * share, 2) for share in value.tolist()]
-                    for key, value in vars(numbers).items()
-                } | {"f1": [one["f1"] for one in searched]}
+                found[str(steps)] = diagnosed(each, seen, self.test_windows, answers) | {
+                    "f1": [one["f1"] for one in searched]
+                }
             together = torch.tensor([one["counts"] for one in searched]).sum(dim=0)
             return {"budgets": found, "counts": together.tolist()}
 
@@ -224,6 +227,7 @@ class World:
 
 
 def main() -> None:
+    """Measure world after world, and write after each; then the longer trainings in the first."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     study = Study("chapter_15", "Small searchers: labels and a big searcher's answers over budgets", SETTINGS)
     results, chosen, scores = {}, {}, {}

@@ -52,7 +52,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="The data sets: which are there, get one, check one.", no_args_is_help=True)
+data_app = typer.Typer(help="List the data sets, fetch one, verify one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
 app.command("distill")(distill)
 app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
@@ -118,12 +118,12 @@ def run(
     profile: Annotated[
         Profile,
         typer.Option(
-            help="quick: seconds on a CPU; full: real size; smoke: only whether it runs, claims may be false."
+            help="quick: seconds on a CPU; full: real size; smoke: only whether it runs; claims may be false."
         ),
     ] = Profile.quick,
     parameter: Annotated[
         list[str] | None,
-        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as temperature=8."),
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="For example temperature=8."),
     ] = None,
     jobs: Annotated[
         int | None,

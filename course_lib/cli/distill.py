@@ -33,7 +33,7 @@ def distill(
         typer.Option(
             "--loss",
             metavar="NAME=WEIGHT",
-            help="A loss of the student, several times for a sum: hard, confidence_weighted, smoothed_label, "
+            help="A loss of the student; give several for a sum: hard, confidence_weighted, smoothed_label, "
             "soft_target, logit, spherical_soft_target, radius, angle, magnitude, gradient, gradient_matching, "
             "gradient_penalty, input_gradient. [default: hard=0.1 and soft_target=0.9]",
         ),
@@ -70,7 +70,7 @@ def distill(
     ] = None,
     seeds: Annotated[int, typer.Option(help="Number of students.")] = 1,
     seed: Annotated[
-        int, typer.Option(help="Of the teacher and the first student; the next have the next.")
+        int, typer.Option(help="Of the teacher and the first student; later students count on.")
     ] = 0,
     baseline: Annotated[
         bool, typer.Option("--baseline/--no-baseline", help="Also train on hard labels alone, and compare.")
@@ -81,7 +81,7 @@ def distill(
     answers: Annotated[
         str,
         typer.Option(
-            help="auto, cached (the teacher asked once about all views) or live (at every step, as losses of gradients "
+            help="auto, cached (the teacher asked once about all views) or live (at every step, as gradient losses "
             "always are with augmentation)."
         ),
     ] = "auto",
@@ -102,24 +102,24 @@ def distill(
         typer.Option(help="32-true, bf16-mixed or 16-mixed; bf16-mixed on a GPU if not given, else 32-true."),
     ] = None,
     together: Annotated[
-        bool, typer.Option("--together", help="Train the students of all seeds at once, for small ones.")
+        bool, typer.Option("--together", help="Train the students of all seeds at once; for small networks.")
     ] = False,
     compile: Annotated[bool | None, typer.Option(help="torch.compile; on a GPU if not given.")] = None,
     log: Annotated[Logs, typer.Option(help="Log every loss by name while training.")] = Logs.csv,
     fall_back: Annotated[
         bool,
         typer.Option(
-            "--fall-back", help="Pass over checkpoints that are damaged or of another distillation."
+            "--fall-back", help="Skip checkpoints that are damaged or belong to another distillation."
         ),
     ] = False,
 ) -> None:
     """Distil AlexNet: train or load a teacher, train students with any losses, write a report.
 
-    Stopped and called again it resumes where it was. In several processes: torchrun --nproc-per-node 2 -m
+    Stopped and called again, it resumes where it was. In several processes: torchrun --nproc-per-node 2 -m
     course_lib.cli distill ..., or srun under SLURM.
     """
     given = locals()  # before anything else is named
-    # Threads that wait for each other turn idly for so long; without a bound they slow a busy machine down tenfold.
+    # Waiting threads spin for this long; without a bound they slow a busy machine down tenfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     from course_lib.cli import asked, console
     from course_lib.distillation import Plan

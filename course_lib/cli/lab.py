@@ -1,4 +1,4 @@
-"""`course lab`: JupyterLab with the course's notebooks, after a look at what they need to be alive."""
+"""`course lab`: JupyterLab with the course's notebooks, after a check of what they need."""
 
 import os
 import sys
@@ -17,7 +17,7 @@ def lab(
         str, typer.Argument(help='The notebook to open, by number ("02"), name or path.')
     ] = START,
 ) -> None:
-    """Open JupyterLab in the notebooks folder; options of JupyterLab, such as --no-browser, are handed on."""
+    """Open JupyterLab in the notebooks folder; options of JupyterLab, such as --no-browser, are passed on."""
     from course_lib import runner
     from course_lib.cli import asked
     from course_lib.cli.environment import lab_checks

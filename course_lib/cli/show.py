@@ -1,4 +1,4 @@
-"""Prints what came of a run: the table of notebooks, and what failed and where."""
+"""Prints the outcome of a run: the table of notebooks, and what failed and where."""
 
 from rich.console import Console
 from rich.markup import escape

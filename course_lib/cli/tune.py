@@ -91,7 +91,7 @@ def search(
 
 
 def about_this_run() -> dict[str, Any]:
-    """What a file of results says of its making, in words."""
+    """What a file of results says about how it was made."""
     from course_lib.provenance import provenance
 
     found = provenance()
@@ -101,5 +101,5 @@ def about_this_run() -> dict[str, Any]:
 
 
 def command() -> str:
-    """The command line, to stand in a file of results."""
+    """The command line, as written into a file of results."""
     return " ".join(["course", *sys.argv[1:]])

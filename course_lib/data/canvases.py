@@ -57,11 +57,11 @@ def scatter(
         canvases: how many to make, N.
         objects: on each, K.
         size: side S of a canvas in pixels.
-        gap: pixels that stay free between two objects, at least.
-        edge: pixels that stay free between an object and the edge of the canvas, at least.
-        clutter: how many examples lie there as well whose left and right halves have changed places: the strokes of
-            an object, and not an object.
-        seed: another one draws and places otherwise.
+        gap: fewest free pixels between two objects.
+        edge: fewest free pixels between an object and the edge of the canvas.
+        clutter: how many examples with their left and right halves swapped lie there as well: strokes of an object,
+            but no object.
+        seed: another one draws and places differently.
 
     Raises:
         CourseError: a number out of range, or no room for so many objects.

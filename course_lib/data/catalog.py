@@ -39,7 +39,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Verified:
-    """A data set that was read anew and found complete.
+    """A data set that was read again and found complete.
 
     Attributes:
         name: for ``load``.
@@ -113,7 +113,7 @@ def fetch(name: str, *, root: str | Path | None = None, progress: bool = True) -
 
 
 def verify(name: str, *, root: str | Path | None = None, progress: bool = True) -> Verified:
-    """Read a data set anew, past the cache, and check that it is complete; downloads nothing.
+    """Read a data set again, past the cache, and check that it is complete; downloads nothing.
 
     Raises:
         CourseError: it is missing, damaged or incomplete.

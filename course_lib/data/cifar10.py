@@ -96,7 +96,7 @@ def prepare(root: Root, source: Path, *, progress: bool = True) -> Decoded:
         try:
             store.write(path, decoded, key)
         except CourseError as error:
-            warnings.warn(f"CIFAR-10 is decoded anew each time: {error}", stacklevel=2)
+            warnings.warn(f"CIFAR-10 is decoded again each time: {error}", stacklevel=2)
     return decoded
 
 

@@ -15,7 +15,7 @@ def download(folder: Path, *, progress: bool = True) -> Path:
     """Download the archive, about 170 MB, into ``folder``, which is made if needed.
 
     Raises:
-        CourseError: there is no connection, the folder cannot be written, or what came has another checksum.
+        CourseError: there is no connection, the folder cannot be written, or the download has the wrong checksum.
     """
     from course_lib._torchvision import torchvision  # a slow import
 

@@ -58,7 +58,7 @@ def arrange(
     """Bring pictures into one order, train before test, by class and name; give it with the labels, (N,) int64.
 
     Raises:
-        CourseError: a class is unknown or missing, or has not ``per_class`` pictures in a part.
+        CourseError: a class is unknown or missing, or does not have ``per_class`` pictures in a part.
     """
     ordered = sorted(pictures, key=lambda each: (PARTS.index(each.part), each.class_name, each.name))
     counts = Counter((each.part, each.class_name) for each in ordered)

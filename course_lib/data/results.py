@@ -1,4 +1,4 @@
-"""Results that were measured elsewhere, for long, and come with the course as small files."""
+"""Results of long measurements made elsewhere, which come with the course as small files."""
 
 import json
 from typing import Any

@@ -15,7 +15,7 @@ def stratified_split(labels: Tensor, sizes: Sequence[int], seed: int) -> list[Te
     Args:
         labels: (N,) int64.
         sizes: number of examples in each part; they sum to N. A part holds at least one example of each class.
-        seed: another seed cuts otherwise.
+        seed: another seed cuts differently.
 
     Returns:
         Positions in each part, ascending, (size,) int64 each.

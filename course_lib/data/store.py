@@ -12,7 +12,7 @@ from torch import Tensor
 
 from course_lib.files import save_atomically
 
-_VERSION = 1  # of what is decoded and how; an older file is made anew
+_VERSION = 1  # of what is decoded and how; an older file is made again
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def read(path: Path, key: str, shape: tuple[int, ...]) -> Decoded | None:
             and decoded.images.dtype == torch.uint8
             and checksum == _checksum(decoded)
         )
-    except Exception:  # whatever is wrong with the file: it can be made anew from the source
+    except Exception:  # whatever is wrong with the file: it can be made again from the source
         return None
     return decoded if whole else None
 

@@ -62,9 +62,7 @@ def load_network(path: str | Path, dataset: Dataset | None = None) -> nn.Module:
     except Exception as error:  # whatever comes of what a stranger wrote
         raise CourseError(f"{path} holds no network of course distill ({type(error).__name__})") from error
     if not whole or not all(torch.isfinite(value).all() for value in weights.values()):
-        raise CourseError(
-            f"{path} is damaged: its weights are not those that were written, or no finite numbers"
-        )
+        raise CourseError(f"{path} is damaged: its weights are not those that were written, or not finite")
     if dataset is not None and made_for != (dataset.image_shape, dataset.num_classes):
         raise CourseError(
             f"{path} holds a network for {made_for[0]} and {made_for[1]} classes, not for {dataset.title} with "

@@ -1,4 +1,4 @@
-"""What a distillation is to be, as plain values: from the command line, a notebook or a file."""
+"""The settings of a distillation, as plain values: from the command line, a notebook or a file."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -141,11 +141,11 @@ class Plan:
         return range(self.seed, self.seed + self.seeds)
 
     def recipe(self, examples: int) -> Recipe:
-        """How a student is trained on so many examples."""
+        """How a student is trained on this many examples."""
         return self._recipe(examples, self.epochs, self.optimizer, self.lr)
 
     def teacher_recipe(self, examples: int) -> Recipe:
-        """How the teacher is trained on so many examples."""
+        """How the teacher is trained on this many examples."""
         lr = self.lr if self.teacher_lr is None else self.teacher_lr
         optimizer = self.optimizer if self.teacher_optimizer is None else self.teacher_optimizer
         return self._recipe(examples, self.teacher_epochs or self.epochs, optimizer, lr)
@@ -155,7 +155,7 @@ class Plan:
         return Recipe(steps, self.batch_size, optimizer, lr, self.weight_decay, self.schedule)
 
     def steps_per_epoch(self, examples: int) -> int:
-        """Whole batches in so many examples, at least one."""
+        """Whole batches in this many examples, at least one."""
         return max(1, examples // self.batch_size)
 
     def views(self, dataset: Dataset) -> Views | None:

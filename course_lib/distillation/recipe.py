@@ -337,7 +337,7 @@ def _examined(run: Run, dataset: Dataset, of_teacher: Tensor, fabric: Fabric) ->
 
 
 def _thinned(values, points: int = 50) -> list[float]:
-    """Means over at most so many equal stretches of the training, for a figure."""
+    """Means over at most ``stretches`` equal stretches of the training, for a figure."""
     stretches = torch.as_tensor(values).tensor_split(min(points, len(values)))
     return [float(f"{float(each.mean()):.5g}") for each in stretches]
 

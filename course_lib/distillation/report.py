@@ -1,4 +1,4 @@
-"""What came of a distillation: one JSON file with every number, and a page of figures to look at."""
+"""The outcome of a distillation: one JSON file with every number, and a page of figures to look at."""
 
 import json
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ class Student:
         seed: of its training.
         parameters: number of weights.
         test_accuracy, test_agreement, test_calibration_error, validation_accuracy: in percent; agreement is the share
-            of test images on which it answers as the teacher, the error is the expected one with 15 bins.
+            of test images with the teacher's answer, the error is the expected one with 15 bins.
         test_loss: cross-entropy in nats.
         seconds, steps: of its training; 0 for a teacher that was loaded.
         watched: validation accuracy by step, while it was trained.

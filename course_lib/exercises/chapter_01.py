@@ -148,7 +148,7 @@ def check_best_throughput(answer: Callable) -> str | None:
         / 0.3,
         "You counted batches per second. Every batch answers several examples.": 1000.0,
         "The largest batch in time is not always the fastest: compare the throughputs.": 3200.0,
-        "This is seconds per example: turn it over.": 0.00025,
+        "This is seconds per example: take the reciprocal.": 0.00025,
         "The times are in seconds already: there is a factor 1000 too much.": 4e6,
         "The times are in seconds already: there is a factor 1000 too little.": 4.0,
         "This is the size of the batch; the throughput is its examples per second.": 8.0,
@@ -187,7 +187,7 @@ def check_free_energy(answer: Callable) -> str | None:
     arguments = IMAGES @ WEIGHTS.T + HIDDEN  # (images, hidden)
     softplus = torch.nn.functional.softplus(arguments).sum(dim=1)
     mistakes = {
-        "The sign is turned: likely images have a low free energy.": -expected,
+        "The sign is wrong: likely images have a low free energy.": -expected,
         "The visible biases are missing: −b·v.": -softplus,
         "The hidden biases are missing inside the sum.": free_energy(IMAGES, WEIGHTS, VISIBLE, 0 * HIDDEN),
         "This is the energy with every hidden unit on. Sum over on and off: log(1 + eᵃ).": -IMAGES @ VISIBLE
@@ -279,9 +279,7 @@ EXERCISES = (
             WrongAnswer(
                 lambda curve, patience: [b / s for b, s in curve if s <= patience][-1], "largest batch"
             ),
-            WrongAnswer(
-                lambda curve, patience: min(s / b for b, s in curve if s <= patience), "turn it over"
-            ),
+            WrongAnswer(lambda curve, patience: min(s / b for b, s in curve if s <= patience), "reciprocal"),
             WrongAnswer(lambda curve, patience: 1000 * best_throughput(curve, patience), "too much"),
             WrongAnswer(lambda curve, patience: best_throughput(curve, patience) / 1000, "too little"),
             WrongAnswer(lambda curve, patience: 8, "size of the batch"),

@@ -94,7 +94,7 @@ def check_soft_target_loss(answer: Callable) -> str | None:
         * divergence(probabilities(TEACHER, 1.0), q).mean(),
         "Only the teacher is softened: divide the student's logits by T too.": t**2
         * divergence(p, probabilities(STUDENT, 1.0)).mean(),
-        "There is a softmax too many: softmax(softmax(z)) is nearly uniform. Take it once, of the logits.": t
+        "There is one softmax too many: softmax(softmax(z)) is nearly uniform. Take it once, of the logits.": t
         ** 2
         * divergence(probabilities(p, 1.0), probabilities(q, 1.0)).mean(),
         "This is the cross-entropy with the teacher's distribution: subtract the teacher's own entropy, so that "
@@ -155,7 +155,7 @@ def check_shuffled_epoch(answer: Callable) -> str | None:
         return "Return three tensors: inputs, labels, teacher_logits."
     inputs, labels, logits = result
     if not torch.equal(torch.sort(labels).values, identity):
-        return "Every example must come exactly once in an epoch."
+        return "Every example must appear exactly once in an epoch."
     if torch.equal(labels, identity):
         return "The epoch is not shuffled any more: keep the shuffle, and fix what it does to the teacher's answers."
     if not torch.equal(inputs[:, 0].long(), labels):

@@ -37,8 +37,8 @@ def check_class_means(answer: Callable) -> str | None:
     mistakes = {
         "This is the transpose: a true class is a column, the teacher's answer to it runs down the rows.": expected.T,
         "These are sums: divide each column by its number of examples.": sums,
-        "You divide by the number of all examples: each class has a number of its own.": sums / 6,
-        "You divide the rows by the classes' numbers; the columns belong to them.": sums / numbers[:, None],
+        "You divide by the number of all examples: each class has its own number.": sums / 6,
+        "You divide the rows by the class sizes: divide the columns.": sums / numbers[:, None],
     }
     return named(got, mistakes, f"Not the mean answer to each class: {problem}.")
 
@@ -60,13 +60,13 @@ def check_jacobian_times(answer: Callable) -> str | None:
     if problem is None:
         return None
     mistakes = {
-        "Divide by T: the derivative is by y, not by y/T.": expected * T,
+        "Divide by T: the derivative is with respect to y, not y/T.": expected * T,
         "Only diag(p) v: the part −p (p·v) is missing.": P * V / T,
         "The sign of the second part is wrong: subtract p (p·v).": P * (V + (P * V).sum(1, keepdim=True)) / T,
         "The examples are mixed: p·v is a number for each example, a sum over classes only.": P
         * (V - (P * V).sum())
         / T,
-        "Multiply the second part with p too: it is p (p·v), not p·v.": (P * V - (P * V).sum(1, keepdim=True))
+        "Multiply the second part by p too: it is p (p·v), not p·v.": (P * V - (P * V).sum(1, keepdim=True))
         / T,
     }
     return named(got, mistakes, f"Not (diag(p) − p pᵀ)/T · v: {problem}.")
@@ -115,7 +115,7 @@ def linear_cka(x: Tensor, y: Tensor) -> Tensor:
 
 def check_cka(answer: Callable) -> str | None:
     centring = torch.eye(7, dtype=torch.float64) - 1 / 7
-    grams = [centring @ rows @ rows.T @ centring for rows in (X, Y)]  # as the paper has it, from kernels
+    grams = [centring @ rows @ rows.T @ centring for rows in (X, Y)]  # as in the paper, from kernels
 
     def aligned(first: Tensor, second: Tensor) -> Tensor:
         return (first * second).sum() / (first.norm() * second.norm())
@@ -133,7 +133,7 @@ def check_cka(answer: Callable) -> str | None:
         "The numerator is the *square* of the norm of XᵀY.": (grams[0] * grams[1]).sum().sqrt()
         / (grams[0].norm() * grams[1].norm()),
         "This is the numerator: divide by the norms of XᵀX and YᵀY.": (grams[0] * grams[1]).sum(),
-        "The norms below the line are not squared.": (grams[0] * grams[1]).sum()
+        "The norms in the denominator are not squared.": (grams[0] * grams[1]).sum()
         / (grams[0].norm() * grams[1].norm()) ** 2,
     }
     return named(got, mistakes, f"Not the CKA: {problem}.")

@@ -114,13 +114,17 @@ def check_flatness(answer: Callable) -> str | None:
         return named(got, mistakes, f"The value is not the literal term: {problem}.")
     if not got.requires_grad:
         return (
-            "The value is right, but it teaches nothing: it does not depend on the weights any more. Keep the graph of "
+            "The value is right, but it teaches nothing: it no longer depends on the weights. Keep the graph of "
             "the gradient with create_graph=True."
         )
     (found,) = torch.autograd.grad(got, weight)
     (wanted,) = torch.autograd.grad(expected, weight)
     problem = difference(found, wanted)
-    return None if problem is None else f"The value is right, its gradient by the weights is not: {problem}."
+    return (
+        None
+        if problem is None
+        else f"The value is right, but its gradient with respect to the weights is not: {problem}."
+    )
 
 
 # --- 04.4 ----------------------------------------------------------------------------------------------------------
@@ -141,7 +145,7 @@ def check_matching(answer: Callable) -> str | None:
         "Average over the 5 examples, do not add them up.": total,
         "You averaged over columns and features too: sum over them, average over examples only.": total / 40,
         "You averaged over the columns of S too: sum over them.": total / 10,
-        "The teacher has no part in it: this is the literal reading.": (STUDENT**2).sum() / 5,
+        "The teacher plays no part in it: this is the literal reading.": (STUDENT**2).sum() / 5,
         "Square the differences: this is the mean norm.": sum(
             ((a - b) ** 2).sum() ** 0.5 for a, b in zip(STUDENT, TEACHER, strict=True)
         )
@@ -172,7 +176,7 @@ def check_noise(answer: Callable) -> str | None:
         return None
     mistakes = {
         "The variance of the noise is σ²: divide by σ².": ((p + m) / 2 - h) / SIGMA,
-        "Subtract what the distance is without noise.": (p + m) / 2 / SIGMA**2,
+        "Subtract the distance without noise.": (p + m) / 2 / SIGMA**2,
         "Average the distances at x + ε and x − ε, do not add them up.": (p + m - h) / SIGMA**2,
         "You averaged over the classes: sum over classes, average over examples.": expected / 3,
         "Average over the 5 examples, do not add them up.": 5 * expected,

@@ -155,13 +155,13 @@ def check_survivor(answer: Callable) -> str | None:
     (slope,) = torch.autograd.grad(got, gradients)
     if not slope.isfinite().all():
         return (
-            "The value is right, its slope at the dead examples is NaN: the slope of the root at zero is infinite, "
-            "and infinite times zero is no number, also where the result is replaced afterwards. Put ε under the root."
+            "The value is right, but its slope at the dead examples is NaN: the slope of the root at zero is infinite, "
+            "and infinity times zero is NaN, even where the result is replaced afterwards. Put ε under the root."
         )
     wanted = torch.zeros_like(FLAT)
     wanted[:3] = (2 / 5 * (lengths[:3] - ALPHA) / lengths[:3])[:, None] * FLAT[:3]
     problem = difference(slope, wanted)
-    return None if problem is None else f"The value is right, its slope is not: {problem}."
+    return None if problem is None else f"The value is right, but its slope is not: {problem}."
 
 
 # --- 05.5 ----------------------------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ def check_mean_norm(answer: Callable) -> str | None:
         return None
     rows = torch.cat(BATCHES)
     mistakes = {
-        "This is the mean of the batches' means: the last batch has one example and must not count like four.": sum(
+        "This is the mean of the batches' means: the last batch has one example and must not weigh like four.": sum(
             batch.norm(dim=1).mean() for batch in BATCHES
         )
         / 3,
@@ -257,7 +257,7 @@ EXERCISES = (
         (
             WrongAnswer(outside, "Put ε under the root"),
             WrongAnswer(clamped, "Put ε under the root"),
-            WrongAnswer(where, "also where the result is replaced"),
+            WrongAnswer(where, "even where the result is replaced"),
             WrongAnswer(large, "ε too large"),
             WrongAnswer(living_only, "left the dead examples out"),
             WrongAnswer(lambda g, a: survivor(g.detach(), a), "does not depend on the gradients"),

@@ -80,10 +80,10 @@ def check_split(answer: Callable) -> str | None:
         "The angle part lacks r_s r_t: the same angle is a longer way on a larger sphere.": column(
             2 * (1 - c) for *_, c in known
         ),
-        "That is the cosine distance alone, 1 − cos θ: multiply with 2 r_s r_t.": column(
+        "That is the cosine distance alone, 1 − cos θ: multiply by 2 r_s r_t.": column(
             1 - c for *_, c in known
         ),
-        "The sign of the cosine is turned: equal directions have angle part 0.": column(
+        "The sign of the cosine is wrong: equal directions have angle part 0.": column(
             2 * a * b * (1 + c) for a, b, c in known
         ),
     }
@@ -104,11 +104,11 @@ _SEES = {
     ("radius", "scaling"): "a vector twice as long has twice the radius",
     ("angle", "scaling"): "a longer vector points the same way",
     ("angle", "rotation"): "rotate one of two equal vectors, and the angle between them is no longer 0",
-    ("angle", "signs"): "turn one sign, and the vector points elsewhere",
+    ("angle", "signs"): "flip one sign, and the vector points elsewhere",
     ("magnitude", "signs"): "only absolute values are compared",
     ("magnitude", "rotation"): "a rotation turns (1, 0) into (0, 1), whose absolute values differ",
     ("magnitude", "scaling"): "absolute values grow with the vector",
-    ("radius", "signs"): "turned signs leave all squares, and so the norm, as they are",
+    ("radius", "signs"): "flipped signs leave all squares, and so the norm, unchanged",
 }
 
 
@@ -122,7 +122,9 @@ def check_invariant(answer: dict) -> str | None:
         for change in ("rotation", "scaling", "signs"):
             if (change in given) == (change in expected):
                 continue
-            reason = _SEES.get((name, change), "any change of one of two equal vectors gives it a distance")
+            reason = _SEES.get(
+                (name, change), "any change to one of two equal vectors puts a distance between them"
+            )
             verb = "does not change" if change in expected else "changes"
             return f"{name} {verb} under {change}: {reason}."
     return None
@@ -254,7 +256,7 @@ def check_fair_radius(answer: Callable) -> str | None:
     return (
         None
         if problem is None
-        else f"With every feature 16 times over the radius should stay the same: {problem}."
+        else f"With every feature repeated 16 times the radius should stay the same: {problem}."
     )
 
 
@@ -294,7 +296,7 @@ EXERCISES = (
         id="06.2",
         title="Which loss does not see what?",
         check=check_invariant,
-        hint='Try it: compare loss(z, z) = 0 with loss(changed z, z). For "signs" turn some signs of z.',
+        hint='Try it: compare loss(z, z) = 0 with loss(changed z, z). For "signs" flip some signs of z.',
         solution=INVARIANT,
         wrong_answers=(
             WrongAnswer(INVARIANT | {"radius": {"scaling", "signs"}}, "moves a vector on its sphere"),
@@ -369,7 +371,7 @@ EXERCISES = (
             WrongAnswer(lambda z: z.square().mean(1), "take its root"),
             WrongAnswer(lambda z: z.norm(dim=1) / len(z) ** 0.5, "second dimension"),
             WrongAnswer(lambda z: z.abs().mean(1), "mean of absolute values"),
-            WrongAnswer(lambda z: z.norm(dim=1) / 3**0.5, "16 times over"),
+            WrongAnswer(lambda z: z.norm(dim=1) / 3**0.5, "repeated 16 times"),
         ),
     ),
 )

@@ -35,7 +35,7 @@ def check_convolve(answer: Callable) -> str | None:
         "Kernel and patch run in different directions: flatten the weight as it is, channels, rows, columns.": (
             F.conv2d(IMAGES, KERNELS.flip(2, 3), BIAS, padding=1)
         ),
-        "Your positions are turned: F.unfold lists them row by row, so view them as (H, W).": (
+        "Your positions are transposed: F.unfold lists them row by row, so view them as (H, W).": (
             expected.flatten(2).view(2, 6, 5, 4).transpose(2, 3)
         ),
     }
@@ -78,7 +78,7 @@ def check_closest(answer: Callable) -> str | None:
             "Add the mean again at the end.": expected - mean,
             "You kept the smallest components: the largest ones come first in an SVD, and last in eigh.": mean
             + (RESPONSES - mean) @ small_ones(RESPONSES - mean, r),
-            "These are the r coordinates: multiply with the components once more to get back to C numbers.": (
+            "These are the r coordinates: multiply by the components once more to get back to C numbers.": (
                 (RESPONSES - mean) @ vectors
             ),
             "One mean for each row: the mean response is over the rows, dim=0.": by_rows(RESPONSES, r),
@@ -137,14 +137,12 @@ def check_layer_loss(answer: Callable) -> str | None:
     problem = difference(got, expected)
     if problem is None:
         return None
-    mixed = (
-        "reshape does not transpose: it deals the numbers out anew, and A's rows are mixed up. Use A as it is"
-    )
+    mixed = "reshape does not transpose: it keeps the numbers in reading order and mixes A's rows up. Use A as it is"
     mistakes = {
         f"{mixed}; and a mean over channels and positions divides by their number: sum them.": wrong.mean(),
         f"The reduction is right now. But {mixed}.": wrong.sum() / 4,
-        "A is right now. But you average over channels and positions too: a layer then counts the less, the larger it "
-        "is. Sum over them, mean over the examples.": right.mean(),
+        "A is right now. But you average over channels and positions too: a larger layer then counts "
+        "less. Sum over them, mean over the examples.": right.mean(),
         "You average over the positions: sum them.": right.sum() / 4 / 9,
         "You average over the channels: sum them.": right.sum() / 4 / 6,
         "You sum over the examples too: then the loss grows with the batch. Take their mean.": right.sum(),
@@ -234,7 +232,7 @@ def check_before_relu(answer: Callable) -> str | None:
         return "Right, but your hook is still there and will fire at every later pass: remove it."
     if not network[1].inplace:
         return (
-            "Right, but you have changed the network: it is not yours, and others count on it. Copy instead."
+            "Right, but you have changed the network: it is not yours, and others rely on it. Copy instead."
         )
     if not got.requires_grad:
         return "The numbers are right, but cut off from the graph: for a student's loss clone without detach."
@@ -257,7 +255,7 @@ EXERCISES = (
                 lambda x, w, b: (
                     convolve(x, w, b).flatten(2).view(len(x), -1, *x.shape[:1:-1]).transpose(2, 3)
                 ),
-                "positions are turned",
+                "positions are transposed",
             ),
             WrongAnswer(lambda x, w, b: convolve(x, w.transpose(2, 3), b), "Not the convolution"),
         ),
@@ -294,7 +292,9 @@ EXERCISES = (
                 lambda s, t, a: layer_loss(s, t, reshaped(a)) / t[0].numel(), "divides by their number"
             ),
             WrongAnswer(lambda s, t, a: layer_loss(s, t, reshaped(a)), "The reduction is right now"),
-            WrongAnswer(lambda s, t, a: layer_loss(s, t, a) / t[0].numel(), "the larger it is"),
+            WrongAnswer(
+                lambda s, t, a: layer_loss(s, t, a) / t[0].numel(), "a larger layer then counts less"
+            ),
             WrongAnswer(lambda s, t, a: layer_loss(s, t, a) / t[0, 0].numel(), "over the positions"),
             WrongAnswer(lambda s, t, a: layer_loss(s, t, a) / t.shape[1], "over the channels"),
             WrongAnswer(lambda s, t, a: layer_loss(s, t, a) * len(s), "grows with the batch"),

@@ -128,7 +128,7 @@ def check_teach(answer: Callable) -> str | None:
         }
         return named(got, mistakes, f"The value was right before: {problem}.")
     if not got.requires_grad:
-        return "Now nobody learns: the value does not depend on the student's logits any more."
+        return "Now nobody learns: the value no longer depends on the student's logits."
     to_student, to_teacher = torch.autograd.grad(got, (student, teacher), allow_unused=True)
     if to_teacher is not None and to_teacher.abs().max() > 0:
         return "The teacher still learns from the student: cut it out of the graph with detach()."
@@ -138,7 +138,7 @@ def check_teach(answer: Callable) -> str | None:
     return (
         None
         if problem is None
-        else f"The value is right, its gradient by the student's logits is not: {problem}."
+        else f"The value is right, but its gradient with respect to the student's logits is not: {problem}."
     )
 
 
@@ -291,14 +291,12 @@ def check_bias(answer: Callable) -> str | None:
     if got == 2.0:
         # Where all numbers are equally good, none must be added; and the order of the list must not matter.
         if float(answer(BIAS_LOGITS.clone(), BIAS_LABELS, 2, CANDIDATES[::-1])) != 2.0:
-            return (
-                "With the candidates in another order the answer is another one: of equals take the smallest."
-            )
+            return "With the candidates in another order the answer changes: among equals take the smallest."
         return None
     return {
         0.0: "With nothing added no image of class 2 is recognised: add the number to the logit of that class alone.",
         1.25: "Not the best: images of class 2 are still missing. Does each trial start from the same logits?",
-        2.5: "2 and 2.5 are equally good here: of equals take the smallest.",
+        2.5: "2 and 2.5 are equally good here: among equals take the smallest.",
         9.0: "With 9 everything is class 2: count the right answers to all images.",
         4.0: "With 4 two images of class 0 are lost: count the right answers to all images.",
     }.get(got, f"Of the candidates {CANDIDATES} the best is 2, not {got:g}.")
@@ -331,7 +329,7 @@ EXERCISES = (
         "08.2",
         "Permuted dark knowledge",
         check_permuted,
-        "Row by row: find argmax, list the other places, and let torch.randperm reorder what stands there.",
+        "Row by row: find argmax, list the other places, and let torch.randperm reorder what is there.",
         permuted,
         (
             WrongAnswer(lambda p, seed: p, "Nothing has changed"),
@@ -409,7 +407,7 @@ EXERCISES = (
         (
             WrongAnswer(lambda z, y, c, b: best_bias(z[y != c], y[y != c], c, b), "nothing added"),
             WrongAnswer(to_all_classes, "class alone"),
-            WrongAnswer(last_of_the_best, "of equals take the smallest"),
+            WrongAnswer(last_of_the_best, "among equals take the smallest"),
             WrongAnswer(lambda z, y, c, b: max(b), "everything is class 2"),
             WrongAnswer(of_the_class_alone, "images of class 0 are lost"),
             WrongAnswer(in_place, "same logits"),

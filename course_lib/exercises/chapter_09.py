@@ -18,10 +18,10 @@ NOT_NEEDED = {
 }
 MISSING = {
     "weights": "Without the weights there is nothing to continue with.",
-    "optimizer": "Without the optimiser's state Adam starts with empty moments: the first steps go elsewhere.",
+    "optimizer": "Without the optimiser's state Adam starts with empty moments: the first steps differ.",
     "schedule": "Without the schedule the learning rate starts again at its top.",
     "random state": "Without the random state dropout draws other masks, and the run ends with other weights.",
-    "position": "Without the position in the data the epoch begins anew: some images come twice, others not at all.",
+    "position": "Without the position in the data the epoch starts again: some images come twice, others never.",
 }
 
 # --- 09.1 ----------------------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ def check_view(answer: Callable) -> str | None:
     if (problem := difference(got, _view(IMAGE, 2, 0, 3, False))) is not None:
         mistakes = {
             "Down and right are exchanged: the height comes first.": _view(IMAGE, 2, 3, 0, False),
-            "What leaves on one side comes in on the other: pad with zeros instead.": IMAGE.roll(
+            "What leaves on one side comes back on the other: pad with zeros instead.": IMAGE.roll(
                 (2, -1), (1, 2)
             ),
             "The shift goes the other way: down and right say where the window begins in the padded image.": _view(
@@ -214,7 +214,7 @@ EXERCISES = (
         "09.2",
         "How large is the cache?",
         check_cache_bytes,
-        "How many places has a window along one side of the padded image? Then two sides, the mirror, the classes.",
+        "How many places does a window have along one side of the padded image? Then two sides, mirror, classes.",
         cache_bytes,
         (
             WrongAnswer(lambda n, p, c: n * (2 * p + 1) ** 2 * c * 2, "mirror images are missing"),

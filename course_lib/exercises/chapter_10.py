@@ -49,7 +49,7 @@ def check_choose(answer: Callable) -> str | None:
         (
             0.0,
             1.0,
-        ): "These are the positions of row and column: return the temperature and the λ that stand there.",
+        ): "These are the positions of row and column: return the temperature and the λ found there.",
         (
             2.0,
             0.1,
@@ -59,12 +59,12 @@ def check_choose(answer: Callable) -> str | None:
     }
     if pair != (2.0, 0.5):
         return mistakes.get(pair, f"The mean over seeds is largest elsewhere, not at {pair}.")
-    # In this one, T and λ have the other roles.
+    # Here T and λ swap roles.
     again = tuple(float(value) for value in answer(CELLS.transpose(0, 1), list(LAMS), list(TEMPERATURES)))
     return (
         None
         if again == (0.5, 2.0)
-        else "It works for 2 × 3 cells and not for 3 × 2: divide by the number of λs."
+        else "It works for 2 × 3 cells but not for 3 × 2: divide by the number of λs."
     )
 
 
@@ -105,7 +105,7 @@ def check_nearly_best(answer: Callable) -> str | None:
 
 
 def too_good(chosen_on: Tensor, fresh: Tensor) -> Tensor:
-    """For every repetition: what the chosen one has where it was chosen, minus what it has elsewhere; then the mean."""
+    """For every repetition the winner's accuracy where it was chosen, minus its accuracy elsewhere; then the mean."""
     winners = chosen_on.argmax(dim=1, keepdim=True)
     return (chosen_on.gather(1, winners) - fresh.gather(1, winners)).mean()
 
@@ -122,7 +122,7 @@ def check_too_good(answer: Callable) -> str | None:
     mistakes = {
         "This compares the best of one half with the best of the other. On the fresh images you may not choose again: "
         "look up the winner of the first half.": sum(max(h) - max(r) for h, r in rows) / 4,
-        "The sign is turned: subtract the fresh accuracy.": -expected,
+        "The sign is wrong: subtract the fresh accuracy.": -expected,
         "This is the gap of all students, not of the chosen ones.": float((HALF - REST).mean()),
         "You choose on the fresh images and look up on the others.": float(too_good(REST, HALF)),
         "One winner for all repetitions: choose in every row.": float(
@@ -137,7 +137,7 @@ def check_too_good(answer: Callable) -> str | None:
 
 
 def log_scale(u: Tensor, low: float, high: float) -> Tensor:
-    """Even steps of u are equal factors."""
+    """Equal steps of u are equal factors."""
     return low * (high / low) ** u
 
 
@@ -149,13 +149,13 @@ def check_log_scale(answer: Callable) -> str | None:
     if problem is None:
         return None
     mistakes = {
-        "This is the even scale: half of all trials lie above the middle of low and high. Even steps of u must "
+        "This is the linear scale: half of all trials lie above the middle of low and high. Equal steps of u must "
         "multiply T by the same factor.": 0.5 + u * 31.5,
         "These are the logarithms: take them back with exp.": torch.tensor(expected).log(),
         "These are powers of high, and low is forgotten.": 32.0**u,
         "low and high have changed places.": 32.0 * (0.5 / 32.0) ** u,
     }
-    return named(got, mistakes, f"Not evenly spread by the logarithm: {problem}.")
+    return named(got, mistakes, f"Not uniform on the logarithmic scale: {problem}.")
 
 
 def given_nearly_best(best, other):
@@ -225,7 +225,7 @@ EXERCISES = (
         "log T runs evenly from log low to log high. Or: with u = 1 the factor is high / low, with u = ½ its root.",
         log_scale,
         (
-            WrongAnswer(lambda u, low, high: low + u * (high - low), "even scale"),
+            WrongAnswer(lambda u, low, high: low + u * (high - low), "linear scale"),
             WrongAnswer(lambda u, low, high: log_scale(u, low, high).log(), "logarithms"),
             WrongAnswer(lambda u, low, high: high**u, "low is forgotten"),
             WrongAnswer(lambda u, low, high: log_scale(u, high, low), "changed places"),

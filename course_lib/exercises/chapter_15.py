@@ -68,8 +68,8 @@ def check_places(answer: Callable) -> str | None:
             return f"A number of places is a whole number, int: {told}; you gave {got!r}."
         mistakes = {
             (size - window) // stride: "The window at 0 is a place, too: you count the steps between places.",
-            size // stride: "The last windows of yours reach over the edge.",
-            -(-(size - window) // stride) + 1: "Round down: the last window of yours reaches over the edge.",
+            size // stride: "Your last windows reach over the edge.",
+            -(-(size - window) // stride) + 1: "Round down: your last window reaches over the edge.",
         }
         return f"{mistakes.get(got, 'Not the number of places.')} It is {told}; you gave {got}."
     return None
@@ -150,7 +150,7 @@ EXERCISES = (
         id="15.3",
         title="Find the bug: recall and precision",
         check=check_hits,
-        hint="What does the given code say to two detections on one object? measure.match_places pairs one with one.",
+        hint="What does the given code make of two detections on one object? measure.match_places pairs one with one.",
         solution=hits,
         wrong_answers=(
             WrongAnswer(

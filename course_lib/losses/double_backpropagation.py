@@ -9,7 +9,7 @@ from course_lib.losses._jacobian import PullBack, checked_matrix, columns_of, di
 
 @differentiates("inputs")
 def double_backpropagation_loss(student_logits: Tensor, labels: Tensor, inputs: Tensor | PullBack) -> Tensor:
-    """Squared gradient of the cross-entropy by the input, 1/N Σ_i ‖∂CE_i/∂x_i‖².
+    """Squared input gradient of the cross-entropy, 1/N Σ_i ‖∂CE_i/∂x_i‖².
 
     Drucker and Le Cun, "Improving Generalization Performance Using Double Backpropagation", 1992. It has the value of
     ``gradient_penalty_loss`` for α = 0 and the one column S = p − onehot, but here p depends on the student, and its

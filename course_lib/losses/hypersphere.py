@@ -163,6 +163,6 @@ def _flat(student: Tensor, teacher: Tensor, *, equal: bool = True) -> tuple[Tens
     if equal and own.shape != target.shape:
         raise CourseError(
             f"teacher must have {own.shape[1]} numbers for each example like student, got {target.shape[1]}: "
-            "directions can be compared in one space only (radius_loss needs none)"
+            "directions can be compared in one space only (radius_loss does not need this)"
         )
     return own, target

@@ -1,4 +1,4 @@
-"""What no network is needed for: the classical baselines that every result has to be seen against."""
+"""The classical baselines, which need no network and which every result has to be seen against."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -72,7 +72,7 @@ def budget_curve(
         candidate: results by number of steps, one per seed; ``Runs.over(score)`` gives them.
         baseline: the other method's, at the same budgets.
         margin, higher_is_better: as in ``compare``.
-        corrected: judge the budgets together (``holm``), for they are several tests of one question.
+        corrected: judge the budgets together (``holm``), because they are several tests of one question.
 
     Raises:
         CourseError: the budgets differ, there are none, or one is not a positive integer; and as in ``compare``.

@@ -16,7 +16,7 @@ class Detections:
 
     Attributes:
         found: number of detections.
-        objects: number of objects that there are.
+        objects: number of true objects.
         matched: pairs of a detection and an object.
         named: those among the pairs whose class is right.
         offset: sum of the distances of the pairs, in the unit of the places.
@@ -60,7 +60,7 @@ def find_peaks(scores: Tensor, threshold: float, distance: int = 1) -> Tensor:
     Args:
         scores: (h, w), one number per place, such as the probability that an object is there.
         threshold: lowest score of a peak.
-        distance: a place at most so many rows and columns from a higher peak does not count.
+        distance: a place at most this many rows and columns from a higher peak does not count.
 
     Returns:
         Rows and columns, (peaks, 2) int64, the highest first.
@@ -118,7 +118,7 @@ def score_detections(
         found_labels: their classes, (F,).
         objects: places of the objects, (K, 2).
         labels: their classes, (K,).
-        tolerance: as in ``match_places``; the classes have no part in the matching.
+        tolerance: as in ``match_places``; the classes play no part in the matching.
 
     Raises:
         CourseError: as in ``match_places``, or not one class per place.

@@ -1,4 +1,4 @@
-"""How far an image is from being answered otherwise: the distance to the decision boundary, in units of the input."""
+"""How far an image is from another answer: the distance to the decision boundary, in units of the input."""
 
 import torch
 from torch import Tensor, nn
@@ -11,7 +11,7 @@ _OVERSHOOT = 1.02  # past the boundary, where the tangents of the logits only ap
 
 
 def boundary_distance(network: nn.Module, examples: Examples, *, steps: int = 20) -> Tensor:
-    """Distance from every image to the nearest point found that the network answers otherwise, (N,) float32.
+    """Distance from every image to the nearest point found that the network answers differently, (N,) float32.
 
     Every step replaces the logits by their tangents and moves to the nearest boundary between the image's own class
     and another one, which for a linear network is exact. For others it is an upper bound: a nearer boundary may have

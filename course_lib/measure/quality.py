@@ -25,7 +25,7 @@ class Scores:
     Attributes:
         loss: cross-entropy with the labels, in nats, mean over examples.
         accuracy: share of right answers.
-        agreement: share of examples on which it answers as the teacher, None where no teacher was given.
+        agreement: share of examples on which it gives the teacher's answer, None where no teacher was given.
         calibration_error: expected calibration error with 15 bins.
         confusion: counts, (C, C), a row per true class.
     """

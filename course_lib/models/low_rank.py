@@ -20,7 +20,7 @@ def unfold_patches(convolution: nn.Conv2d, inputs: Tensor) -> Tensor:
     """
     _check(convolution, inputs)
     if isinstance(convolution.padding, str):
-        raise CourseError(f"convolution must have its padding in numbers, got {convolution.padding!r}")
+        raise CourseError(f"convolution must have numeric padding, got {convolution.padding!r}")
     return F.unfold(
         inputs, convolution.kernel_size, convolution.dilation, convolution.padding, convolution.stride
     )

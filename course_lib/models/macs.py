@@ -1,4 +1,4 @@
-"""Counting what a network computes, for whoever tells its cost or chooses how to run it."""
+"""Counting what a network computes, for whoever reports its cost or chooses how to run it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ class MacCounter(TorchDispatchMode):
 
     The formulas are those of ``torch.utils.flop_counter``, halved. Its ``FlopCounterMode`` also notes in which module
     it counts, with hooks that do not allow ``torch.autograd.grad``. Does not count inside ``torch.inference_mode``,
-    where PyTorch hands on layers whole.
+    where PyTorch passes whole layers on.
     """
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from course_lib.errors import check_not_negative
 
 
 class NoisyInputs(nn.Module):
-    """Adds normal noise in train mode, drawn anew at every call; in eval mode it changes nothing.
+    """Adds normal noise in train mode, drawn again at every call; in eval mode it changes nothing.
 
     Training with it is, to second order in σ, a penalty on the Jacobian: of the squared distance from fixed targets
     it makes ‖F − y‖² + σ² ‖∂F/∂x‖_F². Bishop, "Training with Noise is Equivalent to Tikhonov Regularization", 1995.

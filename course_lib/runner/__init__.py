@@ -1,4 +1,4 @@
-"""Runs the course's notebooks in order and reports what came of each; the work behind `course run`."""
+"""Runs the course's notebooks in order and reports the outcome of each; the work behind `course run`."""
 
 from course_lib.runner.find import Plan, course_root, list_notebooks, parse_parameters, plan, select
 

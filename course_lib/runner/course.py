@@ -22,7 +22,7 @@ from course_lib.runner.progress import Bars, Lines
 
 @dataclass
 class Report:
-    """What came of a run; ``results`` are in the order of the notebooks, whatever ended first."""
+    """The outcome of a run; ``results`` are in the order of the notebooks, whichever ended first."""
 
     path: Path
     plans: Sequence[Plan]
@@ -81,7 +81,7 @@ class Report:
 def run_course(plans: Sequence[Plan], build: Path, shown: Bars | Lines, *, jobs: int | None = None) -> Report:
     """Run ``plans`` into ``build/notebooks`` and write ``build/report.json`` after each.
 
-    After an error no further notebook begins; those that run at that time are finished. A false claim is no error:
+    After an error no further notebook begins; those already running are finished. A false claim is not an error:
     all notebooks run, and the report is not ok.
 
     Args:

@@ -37,7 +37,7 @@ class Failure:
 
 @dataclass
 class Result:
-    """What came of one notebook."""
+    """The outcome of one notebook."""
 
     plan: Plan
     output: Path

@@ -1,4 +1,4 @@
-"""Finds the course's notebooks and checks the parameters asked for, so that mistakes are told before anything runs."""
+"""Finds the course's notebooks and checks the parameters asked for, to report mistakes before anything runs."""
 
 import ast
 import json
@@ -16,7 +16,7 @@ _NUMBERED = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
 
 @dataclass(frozen=True)
 class Plan:
-    """One notebook to run: where it lies, its parameters' values, and which of them differ from the defaults."""
+    """One notebook to run: where it is, its parameters' values, and which of them differ from the defaults."""
 
     path: Path
     parameters: Mapping[str, Any]

@@ -10,7 +10,7 @@ from course_lib.runner.find import Plan
 def longest_first(plans: Sequence[Plan], report: Path) -> list[Plan]:
     """The plans by the seconds they took when ``report`` was written, longest first.
 
-    A notebook whose time is not known, or only with another profile, begins before all others, for it may be the
+    A notebook whose time is not known, or only with another profile, begins before all others, because it may be the
     longest; of several, the one with the most cells first.
     """
     known = _seconds(report)

@@ -13,7 +13,7 @@ from course_lib.errors import CourseError
 from course_lib.measure import Interval, interval
 from course_lib.show.style import BLUE, GREY, METHODS, look_of
 
-_FEW = 25  # up to so many points each gets a marker
+_FEW = 25  # up to this many points each gets a marker
 
 
 def curves(ax: Axes, x: Any, runs: Any, *, label: str | None = None) -> None:
@@ -172,7 +172,7 @@ def _name(label: str) -> str:
 
 
 def colors_of(labels: Sequence[str]) -> list[str]:
-    """Methods have their own colours. All other labels share one, for they are told apart by their place."""
+    """Methods have their own colours. All other labels share one, because their place tells them apart."""
     names = [_name(label) for label in labels]
     taken = {METHODS[name].color for name in names if name in METHODS}
     other = GREY if BLUE in taken else BLUE

@@ -33,7 +33,7 @@ def heatmap(
         column_labels: (C,) names.
         vmin: value at one end of the scale, else the smallest number.
         vmax: value at the other end, else the largest number.
-        fmt: writes each number into its cell, such as "{:.1f}". Without it a colour bar tells the values.
+        fmt: writes each number into its cell, such as "{:.1f}". Without it a colour bar shows the values.
         center: the value that is white, 0 for signed values; the scale reaches equally far on both sides.
         mask_diagonal: hatch the diagonal of a square matrix and leave it out of the scale.
 

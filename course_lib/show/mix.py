@@ -27,7 +27,7 @@ _BARS_END = "width - 56"  # leaves room for the number
 def mix_chart(
     student_logits: Tensor, teacher_logits: Tensor, images: Tensor, classes: Sequence[str], labels: Tensor
 ) -> WebChart:
-    """A chart with sliders for λ and T over (1 − λ)·hard + λ·soft and its gradient by the student's logits.
+    """A chart with sliders for λ and T over (1 − λ)·hard + λ·soft and its gradient in the student's logits.
 
     The losses are ``hard_label_loss`` and ``soft_target_loss`` (with T²) of one image. It needs no kernel.
 
@@ -67,7 +67,7 @@ def mix_chart(
 
 
 def gradients(student: Tensor, teacher: Tensor, labels: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
-    """The gradients of one example's hard and soft loss by the student's logits, each (N, C), not yet weighted.
+    """The gradients of one example's hard and soft loss in the student's logits, each (N, C), not yet weighted.
 
     softmax(F) − onehot(c), and T · (softmax(F/T) − softmax(y/T)): T² is in it.
     """

@@ -16,14 +16,14 @@ _BADGES = {"right": "✔ right", "wrong": "✘ wrong", "none": "the outcome"}
 class Prediction:
     """A question with its choices, and the one that the reader made.
 
-    A notebook shows buttons to choose with; where there is no kernel, question and choices are plain text, of which
-    the website makes buttons of its own.
+    A notebook shows buttons to choose with; where there is no kernel, question and choices are plain text, which the
+    website turns into its own buttons.
 
     Attributes:
         question: what is asked.
         choices: the possible answers.
         key: names the question in this notebook.
-        guess: the reader's choice; None as long as there is none.
+        guess: the reader's choice; None until there is one.
     """
 
     def __init__(self, question: str, choices: Sequence[str], key: str, guess: str | None) -> None:

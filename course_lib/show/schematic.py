@@ -175,7 +175,7 @@ def _layout(
 
 
 def _gap(row: Sequence[Box | None] | Axis, arrows: Sequence[Arrow]) -> float:
-    """Between the boxes of a row: the words of the arrows between them stand there."""
+    """Between the boxes of a row: room for the words of the arrows between them."""
     names = set() if isinstance(row, Axis) else {box.name for box in row if box}
     words = [each.words for each in arrows if each.start in names and each.end in names]
     return _GAP + max((_text_width(each, _WORDS) for each in words if each), default=0)
@@ -258,7 +258,7 @@ def _draw_arrow(ax: Axes, arrow: Arrow, places: dict[str, _Place], others: Seque
 
 
 def _route(start: _Place, end: _Place, aside: float) -> tuple[Path, tuple[float, float], tuple[str, str]]:
-    """The path of an arrow, where its words stand, and how these are aligned.
+    """The path of an arrow, where its words go, and how these are aligned.
 
     ``aside`` moves an arrow that has a counterpart in the other direction to its own side.
     """

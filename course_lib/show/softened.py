@@ -18,7 +18,7 @@ from course_lib.show.figures import as_pictures
 # Sliders move log2 T, so that T = 1, 2, 4, 8 and 16 are hit exactly.
 LOWEST, HIGHEST, STEP = -2.0, 4.375, 0.125
 _FRAME = 204  # grey
-_SIDE = 128  # a picture is enlarged to at least so many pixels, for browsers smooth small ones
+_SIDE = 128  # a picture is enlarged to at least this many pixels, because browsers smooth small ones
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Answers:
     labels: list[int]
 
     def name(self, index: int) -> str:
-        """What the choice among the images calls one, the same name never twice."""
+        """The name of an image in the menu, never the same one twice."""
         return f"{index + 1}: {self.classes[self.labels[index]]}"
 
 
@@ -88,7 +88,7 @@ def softened(logits: Tensor, temperature: float) -> Tensor:
 
 
 def data_uri(picture: np.ndarray) -> str:
-    """A uint8 image, (H, W) or (H, W, 3), as the address of a PNG that contains itself, framed, its pixels squares."""
+    """A uint8 image, (H, W) or (H, W, 3), as the data URI of a PNG, framed, its pixels squares."""
     factor = math.ceil(_SIDE / max(picture.shape[:2]))
     enlarged = picture.repeat(factor, axis=0).repeat(factor, axis=1)
     framed = np.pad(enlarged, ((1, 1), (1, 1), (0, 0))[: picture.ndim], constant_values=_FRAME)

@@ -16,7 +16,7 @@ LARGEST = 3.0  # radius
 _SIDE = 215  # of the plane, in pixels; with the names of the bars it fits a phone
 _START = (1.4, 110)  # radius and angle of the student
 _COLORS = {"radius part": BLUE, "angle part": VERMILION, "squared distance": GREY}
-_PLANE = 4.4  # the axes reach farther than the largest circle: names stand there
+_PLANE = 4.4  # the axes reach beyond the largest circle, to leave room for names
 _BEYOND = 0.8  # the tip of its vector, a name
 _CIRCLE = [{"turn": math.radians(degrees)} for degrees in range(0, 361, 4)]
 

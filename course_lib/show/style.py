@@ -1,4 +1,4 @@
-"""One look for every figure: a method has the same colour and marker in every chapter, told apart by any eye."""
+"""One look for every figure: a method has the same colour and marker in every chapter, distinguishable for any eye."""
 
 from dataclasses import dataclass
 

@@ -17,7 +17,7 @@ MIME = "application/vnd.vegalite.v5+json"
 
 @dataclass(frozen=True)
 class Words:
-    """What a page says of a chart's present state.
+    """What a page says about a chart's current state.
 
     Attributes:
         rows: the name of the layer whose drawn marks are read; the field ``sentence`` of the first one is the

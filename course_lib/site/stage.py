@@ -71,7 +71,7 @@ def without_links(text: str, absent: Collection[str]) -> str:
     """``text`` with links to the chapters ``absent`` turned into their words.
 
     A site of a few notebooks has no page for them. Links to any other missing notebook stay, so that
-    the build tells of them.
+    the build reports them.
     """
     return _TO_CHAPTER.sub(lambda link: link[1] if link[2] in absent else link[0], text)
 

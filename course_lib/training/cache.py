@@ -49,7 +49,7 @@ class TeacherCache:
         """All answers for ``examples`` alone, in their order and on their device.
 
         Raises:
-            CourseError: an example is not in the cache, or stands there with other pixels.
+            CourseError: an example is not in the cache, or is there with other pixels.
         """
         index, device = examples.index.cpu(), examples.images.device
         place = torch.searchsorted(self.index, index).clamp(max=len(self.index) - 1)
@@ -117,7 +117,7 @@ def cache_teacher(
             and activations would take far more; a ``LiveTeacher`` gives them step by step.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
             teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
-            shows when the teacher is asked again about a few examples; the file is then made anew.
+            shows when the teacher is asked again about a few examples; the file is then made again.
         batch_size: examples per forward pass.
         progress: show a bar where a person can see it; for views, which take long.
 

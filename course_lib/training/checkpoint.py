@@ -43,7 +43,7 @@ class Checkpoints:
         folder: one for each training; made if needed.
         every: optimiser steps between two checkpoints; one is written at the end, too.
         keep: how many of the newest are kept.
-        fall_back: pass over checkpoints that are damaged or of another training and resume from the newest that is
+        fall_back: skip checkpoints that are damaged or of another training and resume from the newest that is
             neither, instead of stopping with an error; which one is logged as a warning.
 
     Raises:
@@ -186,8 +186,8 @@ class Identity:
 
     Attributes:
         words: by name.
-        teacher: what the teacher says about some examples, by source. Numbers, for they may be rounded otherwise when
-            a teacher is asked once more, on another device or with another number of threads.
+        teacher: what the teacher says about some examples, by source. Numbers, because they may be rounded differently
+            when a teacher is asked once more, on another device or with another number of threads.
     """
 
     words: Mapping[str, str]
@@ -270,7 +270,7 @@ def identity(
         others: of the training.
 
     Raises:
-        CourseError: a setting of a term cannot be known again, or is a random generator, whose state no checkpoint
+        CourseError: a setting of a term cannot be recognised, or is a random generator, whose state no checkpoint
             holds.
     """
     examples = feed.examples
@@ -319,7 +319,7 @@ def _value(term: Term, key: str, value: Any) -> str:
     if isinstance(value, torch.Generator):
         raise CourseError(
             f"term {term.name!r} has a random generator of its own ({key}), whose state no checkpoint holds: leave it "
-            "out, and the training's seed draws"
+            "out, and the training's seed is used"
         )
     if isinstance(value, PerStudent):
         value = value.values
@@ -334,7 +334,7 @@ def _value(term: Term, key: str, value: Any) -> str:
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     raise CourseError(
-        f"term {term.name!r} has a setting ({key}) that a checkpoint cannot know again: it must be made of numbers, "
+        f"term {term.name!r} has a setting ({key}) that a checkpoint cannot recognise: it must be made of numbers, "
         f"words, tensors, lists and functions, got {type(value).__name__}"
     )
 

@@ -14,7 +14,7 @@ from course_lib.training.cache import TeacherCache, fingerprints
 
 
 def answers_from(logits: Tensor, examples: Examples) -> TeacherCache:
-    """A teacher made of answers that are at hand, in place of a network.
+    """A teacher made of ready answers, in place of a network.
 
     Args:
         logits: one row per example, (N, C), in the order of the examples. Probabilities p are given as their logarithm.
@@ -100,12 +100,12 @@ def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
 def exchanged_gradients(cache: TeacherCache, seed: int) -> TeacherCache:
     """The same answers, with the gradients of another example: the control for what gradients know about an example.
 
-    Within each class that the teacher names, the examples pass their gradients on in a random circle. What is common to
+    Within each class that the teacher names, the examples pass their gradients on in a random cycle. What is common to
     the gradients of a class survives; what is an example's own does not. The only example of its class keeps its own.
 
     Args:
         cache: the teacher's answers, with gradients by one soft matrix for all examples.
-        seed: of the circles.
+        seed: of the cycles.
 
     Raises:
         CourseError: there are no gradients, or each example has a soft matrix of its own, to which they would not fit.

@@ -91,7 +91,7 @@ class Feed:
         return batch | {source: pick(values, draws).float() for source, values in self._answers.items()}
 
     def of_teacher(self, number: int) -> dict[Source, Tensor]:
-        """What the teachers say about so many of the examples as they are, by source, however they are asked."""
+        """What the teachers say about this many of the examples as they are, by source, however they are asked."""
         step = max(1, len(self.examples) // number)
         rows = torch.arange(len(self.examples), device=self.examples.images.device)[::step]
         rows = rows.expand(self.teachers, -1) if self.teachers > 1 else rows

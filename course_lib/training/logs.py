@@ -22,7 +22,7 @@ class Logs:
         return bool(self._loggers)
 
     def tell(self, numbers: Mapping[str, float], step: int) -> None:
-        """Numbers by name, after so many steps."""
+        """Numbers by name, after this many steps."""
         for logger in list(self._loggers):
             try:
                 logger.log_metrics(dict(numbers), step)

@@ -55,7 +55,7 @@ class Forward:
         model: what is called, e.g. the network inside Fabric's wrapper.
         network: the module whose layers are read.
         layers: whose activations are read, without the input.
-        differentiated: the layers, or "inputs", by which a loss differentiates.
+        differentiated: the layers, or "inputs", with respect to which a loss differentiates.
     """
 
     def __init__(

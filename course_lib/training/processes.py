@@ -1,6 +1,6 @@
 """Training in several processes, on one machine or many: who takes which examples, and what they tell each other.
 
-Fabric starts nothing here and needs nothing else than ``torchrun`` or SLURM; with one process all of this is idle.
+Fabric starts nothing here and needs nothing but ``torchrun`` or SLURM; with one process all of this is idle.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,7 +30,7 @@ def seed_of_process(seed: int, rank: int) -> int:
 
 
 def check_shares(batch_size: int, fabric: Fabric) -> None:
-    """Refuse batches that cannot be parted equally."""
+    """Refuse batches that cannot be shared equally."""
     if batch_size % fabric.world_size:
         raise CourseError(
             f"batch_size must be a multiple of the number of processes, {fabric.world_size}, got {batch_size}"
@@ -38,7 +38,7 @@ def check_shares(batch_size: int, fabric: Fabric) -> None:
 
 
 def average_gradients(parameters: Iterable[Tensor], fabric: Fabric) -> None:
-    """The mean over processes, in one message; for losses with second derivatives, which go round Fabric's wrapper."""
+    """The mean over processes, in one message; for losses with second derivatives, which bypass Fabric's wrapper."""
     if fabric.world_size == 1:
         return
     gradients = [each.grad for each in parameters if each.grad is not None]
@@ -66,7 +66,7 @@ def of_all(value: Any, fabric: Fabric) -> list[Any]:
 
 
 def by_first(work: Callable[[], object], fabric: Fabric) -> None:
-    """Let the first process do something while the others wait; where it fails, all say so and none waits for ever.
+    """Let the first process do something while the others wait; where it fails, all say so and none waits forever.
 
     Raises:
         CourseError: in every process what ``work`` raised in the first.

@@ -70,7 +70,7 @@ def batch_order(examples: int, batch_size: int, seed: int, views: int = 1) -> It
     """Endless epochs, each the draws of its batches, (batches, batch_size) int64, newly shuffled.
 
     A draw is the position of an example; where an example has several views, position · views + view, with a view
-    drawn anew each time. The last, smaller batch of an epoch is left out so that all batches weigh the same; the
+    drawn again each time. The last, smaller batch of an epoch is left out so that all batches weigh the same; the
     next shuffle brings its examples back. The order depends on the seed alone, not on the global random state.
     """
     generator = torch.Generator().manual_seed(int(seed))

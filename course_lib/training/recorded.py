@@ -27,7 +27,7 @@ def record(
     Returns:
         From a batch to the record, and the gradients of the students' own totals by name, for the weights that require
         them. None where something in the step cannot be recorded. Numbers that a loss draws from PyTorch's generator
-        are drawn anew at every call; all else that is in neither ``weights`` nor ``batch`` stays as it was.
+        are drawn again at every call; all else that is in neither ``weights`` nor ``batch`` stays as it was.
     """
     names, keys = tuple(weights), tuple(batch)
     learned = [name for name, value in weights.items() if value.requires_grad]

@@ -1,4 +1,4 @@
-"""What a training gives back: one student, or many at once, at the last step and at smaller budgets."""
+"""The result of a training: one student, or many at once, at the last step and at smaller budgets."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -46,7 +46,7 @@ class Run:
         return _budgets(self)
 
     def at(self, steps: int) -> "Run":
-        """The student as it was after so many steps, without its losses' modules.
+        """The student as it was after this many steps, without its losses' modules.
 
         Raises:
             CourseError: it was not kept then.
@@ -97,7 +97,7 @@ class Runs:
         return _budgets(self)
 
     def at(self, steps: int) -> "Runs":
-        """The students as they were after so many steps.
+        """The students as they were after this many steps.
 
         Raises:
             CourseError: they were not kept then.
@@ -139,7 +139,7 @@ def _steps(run: Run | Runs) -> int:
 
 
 def _taken(run: Run | Runs, steps: int) -> tuple[dict[str, Tensor] | None, float]:
-    """Weights and seconds after so many steps; None for the weights at the end."""
+    """Weights and seconds after this many steps; None for the weights at the end."""
     if steps == _steps(run):
         return None, run.seconds
     if steps not in run.snapshots:

@@ -62,5 +62,5 @@ class Snapshots:
         if missed := [step for step in self._budgets if step <= done and step not in self.taken]:
             raise CourseError(
                 f"keep must hold budgets that the checkpoint has kept or not reached; it has {done} steps, and nothing "
-                f"of step {missed[0]}: name another folder to train anew"
+                f"of step {missed[0]}: name another folder to train from the start"
             )

@@ -23,7 +23,7 @@ from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
 from course_lib.training.threads import suited_threads
 
-# Recording takes as long as so many steps of the course's small students save; those of larger ones save little.
+# Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
 RECORD_FROM = 200
 
 
@@ -283,7 +283,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def forked() -> AbstractContextManager:
-    """Leave the random state as it was, of all GPUs, for a seed sets all; of none where none is in use yet."""
+    """Leave the random state as it was, of all GPUs, because a seed sets all; of none where none is in use yet."""
     return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ())
 
 

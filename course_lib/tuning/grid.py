@@ -24,7 +24,7 @@ class Grid:
     """Validation accuracy of soft targets, in per cent.
 
     Attributes:
-        temperatures, lams: the axes; they only ascend.
+        temperatures, lams: the axes, in increasing order.
         seeds: of the students of each cell.
         validation: (temperatures, lams, seeds).
         hard: of students on hard labels, the same seeds, (seeds,).
@@ -106,7 +106,7 @@ def train_grids(
     """Train every cell with every seed, all students in one stack, and look at the validation images.
 
     Without soft targets (λ = 0) the temperature counts for nothing: those students are trained once, are the hard
-    labels, and stand in every row.
+    labels, and are shown in every row.
 
     Args:
         task: data, teacher, number of labels and budget.
@@ -123,7 +123,7 @@ def train_grids(
     """
     for name, axis in (("temperatures", temperatures), ("lams", lams)):
         if len(axis) == 0 or any(high <= low for low, high in pairwise(axis)):
-            raise CourseError(f"{name} must hold at least one number and only ascend, got {list(axis)}")
+            raise CourseError(f"{name} must hold at least one number in increasing order, got {list(axis)}")
     if len(set(seeds)) < max(2, len(seeds)):
         raise CourseError(f"seeds must be at least two and all different, got {list(seeds)}")
     taught = [lam for lam in lams if lam > 0]

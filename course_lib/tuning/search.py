@@ -1,4 +1,4 @@
-"""Search over method, temperature and λ with Optuna: a study that processes share and no killed one spoils."""
+"""Search over method, temperature and λ with Optuna: a study that processes share, and that no killed one spoils."""
 
 import time
 import warnings
@@ -36,12 +36,12 @@ def run_search(
     sampler: optuna.samplers.BaseSampler | None = None,
     heartbeat: int = 10,
 ) -> optuna.Study:
-    """Try settings until the study has ``trials`` of them, and give the study back.
+    """Try settings until the study has ``trials`` of them, and return the study.
 
     A setting is a trial; its value is the mean validation accuracy over the seeds. They are trained in chunks, and
     between chunks a setting that is clearly worse than the best one, seed by seed, is pruned (Wilcoxon's test).
     Several processes that call this with the same storage and name share the trials. The trial of a process that is
-    killed is begun anew by another one, and every setting counts once.
+    killed is begun again by another one, and every setting counts once.
 
     Args:
         evaluate: trains and validates, e.g. ``Task.validate``.

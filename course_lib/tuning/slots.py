@@ -16,9 +16,9 @@ _POLL = 0.5  # seconds
 class Slots:
     """The trials of a study as numbered slots.
 
-    A slot is a waiting trial; a process that wants work takes the first one. Optuna tells which running trial gives
-    no sign of life any more and fails it; its slot is then filled again, with the same setting. Two processes may
-    fill a slot at the same time: of the trials of one slot, the first that has not failed counts, and who takes
+    A slot is a waiting trial; a process that wants work takes the first one. Optuna finds running trials that no
+    longer give a sign of life and fails them; such a slot is then filled again, with the same setting. Two processes
+    may fill a slot at the same time: of the trials of one slot, the first that has not failed counts, and who takes
     another one gives it up. So nothing has to be done at the same time in all processes, and no lock is needed.
 
     Args:
@@ -84,7 +84,7 @@ class Slots:
         if sum("interrupted" not in trial.user_attrs for trial in failed) >= ATTEMPTS:
             raise CourseError(
                 f"trial {failed[-1].number} failed {ATTEMPTS} times with {failed[-1].params}: its process died, or was "
-                "killed for want of memory"
+                "killed for lack of memory"
             )
         params = failed[-1].params if failed else {}
         self._study.enqueue_trial(params, user_attrs={"slot": slot})

@@ -140,7 +140,7 @@ PLAIN, INPUTS = nn.Conv2d(3, 4, 3), torch.zeros(2, 3, 6, 6)
         (lambda: unfold_patches(PLAIN, [1.0]), "inputs must be .* got list"),
         (
             lambda: unfold_patches(nn.Conv2d(3, 4, 3, padding="same"), INPUTS),
-            "padding in numbers, got 'same'",
+            "numeric padding, got 'same'",
         ),
         (lambda: low_rank_convolution(PLAIN, INPUTS / 0, 1), "inputs must give finite responses"),
     ],

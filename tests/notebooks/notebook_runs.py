@@ -19,7 +19,7 @@ OTHER = {
     "03": {"seed": 1, "temperature": 2.0, "sharpness": 20.0},
     "04": {"seed": 1, "labels": 200, "matrix_temperature": 2.0},
     "05": {"seed": 1, "beta": 0.5, "matrix_temperature": 2.0},
-    "06": {"seed": 1, "temperature": 2.0, "labels": 100},
+    "06": {"seed": 1, "labels": 100},
     "07": {
         **{"seed": 1, "temperature": 2.0, "lam": 0.5, "sharpness": 20.0},
         **{"layer_weight": 0.3, "gamma": 0.01, "rank": 4},

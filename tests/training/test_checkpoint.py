@@ -416,7 +416,7 @@ def test_settings_that_a_loss_brings_along_are_compared(one, other, train, cache
 def test_a_setting_that_cannot_be_known_again_is_refused(train, tmp_path):
     objective = Objective([Term("own", loss_of(more=object()))])
     with pytest.raises(
-        CourseError, match=r"a setting \(extra\) that a checkpoint cannot know again.*got object"
+        CourseError, match=r"a setting \(extra\) that a checkpoint cannot recognise.*got object"
     ):
         fit(small_mlp, objective, train, RECIPE, checkpoints=Checkpoints(tmp_path), progress=False)
 
