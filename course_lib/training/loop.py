@@ -175,6 +175,8 @@ def _train(
     watcher: Watcher | None = None,
 ) -> tuple[dict[str, np.ndarray], float, Snapshots]:
     """Take all steps: the history by term, (steps, students) each, the seconds, and the students at smaller budgets."""
+    if students.balanced:
+        logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
     snapshots, keeper = Snapshots(keep, recipe, students.weights), None
     if checkpoints:
         made = identity(

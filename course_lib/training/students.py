@@ -58,7 +58,9 @@ class OneStudent:
         # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
         # round the wrapper, which may cast.
         called = _uncoupled(network) if self._differentiated else model
-        _, self._macs = feed.rehearse(self._forward(network), network, objective)
+        # On a copy: what a loss remembers begins with the first step.
+        once = objective.own_copy(fabric.device)
+        _, self._macs = feed.rehearse(self._forward(network), network, once)
         network.train()
         model.train()
         if fabric.global_rank:  # other dropout than the first process's

@@ -34,7 +34,7 @@ PLACES = {"student": student_activation("relu2"), "teacher": teacher_activation(
 class Hint(nn.Module):
     """FitNets: the student's features, through a learned map, against the teacher's."""
 
-    def __init__(self, student: int = 16, teacher: int = 128):
+    def __init__(self, student: int = 16, teacher: int = 1024):
         super().__init__()
         self.projector = nn.Linear(student, teacher)
 
