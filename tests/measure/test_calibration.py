@@ -1,10 +1,11 @@
 """Calibration against closed forms, the four diagnostic numbers, and the classical baselines."""
 
 import math
+import warnings
 
-import numpy as np
 import pytest
 import torch
+from sklearn.linear_model import LogisticRegression
 from torch import nn
 
 from course_lib.data import load
@@ -38,10 +39,10 @@ def test_reliability_gives_each_bin_its_mean_confidence_accuracy_and_number():
     certain = torch.tensor(
         [[800.0, 0.0]], dtype=torch.float64
     )  # a confidence of exactly 1 is in the last bin
-    logits = torch.cat([two_classes([0.61, 0.69, 0.95]), certain])
-    found = reliability(logits, torch.tensor([0, 1, 0, 0]), bins=10)
-    assert [(each.count, each.accuracy) for each in found] == [(2, 0.5), (2, 1.0)]
-    assert [each.confidence for each in found] == pytest.approx([0.65, 0.975])
+    logits = torch.cat([two_classes([0.61, 0.69, 0.85, 0.95]), certain])
+    found = reliability(logits, torch.tensor([0, 1, 1, 0, 0]), bins=10)
+    assert [(each.count, each.accuracy) for each in found] == [(2, 0.5), (1, 0.0), (2, 1.0)]
+    assert [each.confidence for each in found] == pytest.approx([0.65, 0.85, 0.975])
 
 
 def test_the_gaps_of_the_bins_make_the_expected_calibration_error():
@@ -64,6 +65,16 @@ def test_where_all_is_right_or_chance_the_temperature_is_at_its_end():
     logits = two_classes([0.9, 0.8])
     assert calibrating_temperature(logits, torch.tensor([0, 0])) == pytest.approx(0.05, rel=1e-3)
     assert calibrating_temperature(logits, torch.tensor([1, 1])) == pytest.approx(100, rel=1e-3)
+
+
+def test_logits_that_still_have_a_graph_are_measured_without_it():
+    logits, labels = two_classes([0.9, 0.8, 0.7]).requires_grad_(), torch.tensor([0, 1, 0])
+    gap = confidence_gap(logits, labels)
+    assert not gap.requires_grad
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # PyTorch warns of a number taken out of a graph
+        assert reliability(logits, labels) == reliability(logits.detach(), labels)
+        assert calibrating_temperature(logits, labels) == calibrating_temperature(logits.detach(), labels)
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +121,16 @@ def test_the_nearest_neighbour_is_what_it_says(digits):
 
 def test_logistic_regression_learns_each_set(digits):
     sets = [digits.train.subset(50, seed=seed) for seed in range(3)]
-    found = trivial_baseline(sets, digits.test).numpy()
-    assert found.shape == (3,)
-    assert np.all(found > 0.75)
-    assert len(set(found)) > 1
+    found = trivial_baseline(sets, digits.test)
+    inputs, labels = digits.test.inputs.flatten(1).numpy(), digits.test.labels.numpy()
+    models = [
+        LogisticRegression(max_iter=2000).fit(each.inputs.flatten(1).numpy(), each.labels) for each in sets
+    ]
+    expected = [float((model.predict(inputs) == labels).mean()) for model in models]
+    assert found.dtype == torch.float64
+    assert found.tolist() == expected
+    assert len(set(expected)) > 1
+    assert min(expected) > 0.75
 
 
 @pytest.mark.parametrize(

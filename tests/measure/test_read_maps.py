@@ -29,6 +29,21 @@ def test_peaks_become_places_classes_and_scores():
     assert second.labels.tolist() == [1]
 
 
+def test_peaks_are_as_far_apart_as_they_are_told():
+    maps = logits((1, 0, 0.9), (3, 1, 0.7), (6, 1, 0.4))[None]
+    for distance, columns in ((1, [1, 3, 6]), (2, [1, 6]), (5, [1])):
+        (found,) = read_maps(maps, window=16, stride=4, lowest=0.1, distance=distance)
+        assert found.places[:, 1].tolist() == [4 * column + 8 for column in columns]
+    (usual,) = read_maps(maps, window=16, stride=4, lowest=0.1)
+    assert len(usual.places) == 2
+
+
+def test_a_score_at_the_threshold_is_above_it():
+    (found,) = read_maps(MAPS[:1], window=16, stride=4, lowest=0.1)
+    for rank, score in enumerate(found.scores.tolist(), 1):
+        assert len(found.above(score).scores) == rank
+
+
 def test_a_higher_threshold_finds_what_it_would_have_found_itself():
     for threshold in (0.1, 0.3, 0.5, 0.95):
         for low, high in zip(

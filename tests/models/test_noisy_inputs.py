@@ -25,8 +25,9 @@ def test_for_a_linear_network_it_adds_sigma_squared_times_the_squared_norm_of_th
     torch.manual_seed(0)
     network, sigma = nn.Sequential(nn.Flatten(), nn.Linear(6, 3)), 0.7
     inputs, targets = torch.randn(1, 1, 2, 3), torch.randn(1, 3)
-    draws = inputs + sigma * torch.randn(400_000, 1, 2, 3)
-    found = logit_loss(network(draws), targets.expand(len(draws), -1)).item()
+    noisy = with_noise(lambda: network, sigma).train()
+    many = inputs.expand(400_000, -1, -1, -1)
+    found = logit_loss(noisy(many), targets.expand(len(many), -1)).item()
     x = inputs.clone().requires_grad_()
     logits = network(x)
     expected = logit_loss(logits, targets) + sigma**2 * input_gradient_loss(logits, x)

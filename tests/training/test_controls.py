@@ -39,6 +39,21 @@ def test_answers_at_hand_are_found_by_their_example_in_any_order(train, cache):
     assert first.history["total"].tolist() == second.history["total"].tolist()
 
 
+def test_answers_at_hand_leave_their_graph_behind(train):
+    made = answers_from(torch.randn(60, 10, dtype=torch.float64, requires_grad=True), train)
+    assert not made.logits.requires_grad
+    assert made.logits.dtype == torch.float32
+
+
+@pytest.mark.parametrize("control", [evened_dark_knowledge, permuted_dark_knowledge])
+def test_what_belonged_to_the_old_answers_is_left_out(train, control):
+    full = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10), layers=["relu1"])
+    made = control(full, 2)
+    assert (made.soft_matrix, made.gradients, made.activations) == (None, None, {})
+    assert made.key != full.key
+    assert torch.equal(made.index, full.index)
+
+
 @pytest.mark.parametrize("views", [None, Views(flip=True)])
 def test_choice_confidence_and_entropy_stay_and_the_rest_changes_places(train, views):
     torch.manual_seed(1)
@@ -114,7 +129,9 @@ def test_gradients_go_to_another_example_of_the_class_that_the_teacher_names(tra
     alone = named.bincount(minlength=10)[named] == 1
     assert torch.equal((same.diagonal() & (same.sum(dim=1) == 1)), alone)
     assert torch.equal(kept.sort(dim=0).values, rows.sort(dim=0).values)
-    assert not torch.equal(made.gradients, exchanged_gradients(cache, seed=1).gradients)
+    other = exchanged_gradients(cache, seed=1)
+    assert not torch.equal(made.gradients, other.gradients)
+    assert len({cache.key, made.key, other.key}) == 3
 
 
 def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):

@@ -64,6 +64,8 @@ def test_first_weights_are_those_that_a_training_starts_from(small, digits):
 def test_a_layers_gradient_is_that_of_the_own_classs_logit(teacher, digits):
     few = digits.take([0, 1])
     z, gradient = layer_responses(teacher, "features.7", few)
+    assert not z.requires_grad
+    assert not gradient.requires_grad
     behind = teacher.features[8:]
 
     def own(z):
@@ -76,7 +78,8 @@ def test_a_layers_gradient_is_that_of_the_own_classs_logit(teacher, digits):
 
 def test_a_shuffled_adapter_has_the_same_rows_in_other_places_and_scales():
     adapter = torch.tensor([[1.0, 2.0], [0.0, 4.0], [3.0, -1.0]])
-    response = torch.ones(2, 3, 1, 1) * torch.tensor([1.0, 2.0, 5.0]).view(1, 3, 1, 1)
+    # Root mean squares of 1, 2 and 5 over examples and places.
+    response = torch.tensor([[1.0, 2.0, 1.0], [-1.0, -2.0, 7.0]])[:, :, None, None].expand(2, 3, 2, 4)
     mixed = shuffled_adapter(adapter, response, seed=1)
     order = torch.randperm(3, generator=torch.Generator().manual_seed(1))
     assert order.tolist() != [0, 1, 2]
@@ -94,6 +97,18 @@ def test_adapters_are_computed_at_each_students_first_weights(pair, teacher, sma
     )
     torch.testing.assert_close(found["features.4"][1], expected)
     assert not torch.allclose(found["features.4"][0], expected)
+
+
+def test_every_student_has_a_shuffled_adapter_of_its_own_order(pair, teacher, digits):
+    plain, shuffled = pair.adapters([7, 8], 5.0), pair.adapters([7, 8], 5.0, shuffled=True)
+    for layer in LAYERS:
+        response, _ = layer_responses(teacher, layer, digits)
+        expected = [
+            shuffled_adapter(one, response, seed) for seed, one in zip((7, 8), plain[layer], strict=True)
+        ]
+        for one, two, before in zip(shuffled[layer], expected, plain[layer], strict=True):
+            assert torch.equal(one, two)
+            assert not torch.equal(one, before)
 
 
 def test_a_term_is_one_where_nothing_is_explained(pair, cache, small, digits):

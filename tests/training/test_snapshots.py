@@ -7,6 +7,7 @@ from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import Checkpoints, Recipe, Watch, fit, fit_many, hard_labels
+from course_lib.training.snapshots import Snapshots
 
 RECIPE = Recipe(steps=40, batch_size=16)
 SHORT = Recipe(steps=15, batch_size=16)
@@ -66,6 +67,34 @@ def test_a_budget_that_a_checkpoint_has_passed_by_is_refused(train, tmp_path):
     fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path))
     with pytest.raises(CourseError, match="it has 40 steps, and nothing of step 15"):
         fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=Checkpoints(tmp_path), keep=[15])
+
+
+def test_the_step_of_a_budget_itself_is_missed_if_nothing_was_kept():
+    snapshots = Snapshots([15], RECIPE, {"w": torch.zeros(2)})
+    snapshots.refuse_missed(14)
+    with pytest.raises(CourseError, match="it has 15 steps, and nothing of step 15"):
+        snapshots.refuse_missed(15)
+    snapshots.after(15, 1.0)
+    snapshots.refuse_missed(15)
+
+
+def test_a_copy_has_no_graph_and_does_not_change_with_the_weights():
+    weight = torch.nn.Parameter(torch.zeros(2))
+    snapshots = Snapshots([2], RECIPE, {"w": weight})
+    for step in (1, 2, 3):
+        with torch.no_grad():
+            weight += 1
+        snapshots.after(step, 0.5 * step)
+    assert list(snapshots.taken) == [2]
+    kept, seconds = snapshots.taken[2]
+    assert (kept["w"].tolist(), kept["w"].requires_grad, seconds) == ([2.0, 2.0], False, 1.0)
+
+
+def test_only_budgets_that_are_asked_for_come_back_from_a_checkpoint(train, tmp_path):
+    settings = {"seeds": [0, 1], "checkpoints": Checkpoints(tmp_path)}
+    first = fit_many(small_mlp, hard_labels(), train, RECIPE, keep=[5, 15], **settings)
+    again = fit_many(small_mlp, hard_labels(), train, RECIPE, keep=[15], **settings)
+    assert (first.budgets, again.budgets) == ((5, 15, 40), (15, 40))
 
 
 @pytest.mark.parametrize(
