@@ -27,6 +27,7 @@ from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.sources import (
+    INDEX,
     INPUTS,
     LABELS,
     SOFT_MATRIX,
@@ -35,6 +36,7 @@ from course_lib.training.sources import (
     TEACHER_GRADIENTS,
     TEACHER_LOGITS,
     Source,
+    extra,
     student_activation,
     teacher_activation,
 )
@@ -42,6 +44,7 @@ from course_lib.training.steps import TrainingDiverged
 from course_lib.training.watch import Watch
 
 __all__ = [
+    "INDEX",
     "INPUTS",
     "LABELS",
     "LOSSES",
@@ -68,6 +71,7 @@ __all__ = [
     "confidence_weighted",
     "evened_dark_knowledge",
     "exchanged_gradients",
+    "extra",
     "first_weights",
     "fit",
     "fit_many",

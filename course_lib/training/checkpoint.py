@@ -275,7 +275,7 @@ def identity(
     """
     examples = feed.examples
     some = examples.images[:: max(1, len(examples) // _IMAGES)]
-    contents = [examples.index, examples.labels, examples.mean, examples.std, some]
+    contents = [examples.index, examples.labels, *examples.scale, some, *examples.extras.values()]
     contents += [] if own is None else [own]
     shapes = (f"{name} {tuple(value.shape)}" for name, value in network.state_dict().items())
     words = {

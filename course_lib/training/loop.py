@@ -218,6 +218,6 @@ def _one_process(fabric: Fabric) -> Fabric:
 
 
 def _fabric_for(examples: Examples) -> Fabric:
-    device = examples.images.device
+    device = examples.device
     devices = 1 if device.type == "cpu" else [device.index or 0]
     return Fabric(accelerator=device.type, devices=devices)

@@ -92,7 +92,7 @@ def shared_logits(network: nn.Module, examples: Examples, fabric: Fabric | None 
     """
     if fabric is None or fabric.world_size == 1:
         return teacher_logits(network, examples).cpu()
-    rows = torch.arange(len(examples), device=examples.images.device)
+    rows = torch.arange(len(examples), device=examples.device)
     part = teacher_logits(network, examples.take(share(rows, fabric))).cpu()
     logits = part.new_empty(len(examples), part.shape[1])
     for rank, each in enumerate(of_all(part, fabric)):

@@ -9,7 +9,7 @@ class Source:
 
     Attributes:
         name: what it is.
-        layer: which layer's, for activations.
+        layer: which layer's, for activations; which of the examples' extras.
     """
 
     name: str
@@ -45,3 +45,8 @@ def student_activation(layer: str) -> Source:
 def teacher_activation(layer: str) -> Source:
     """The teacher's activation of a layer, (N, *shape), from ``cache_teacher(..., layers=[layer])``."""
     return Source("teacher_activation", layer)
+
+
+def extra(name: str) -> Source:
+    """A tensor of the examples' own, (N, ...), such as a mask: ``Examples(..., extras={"mask": mask})``."""
+    return Source("extra", name)

@@ -11,8 +11,8 @@ from course_lib.losses import layer_response_loss
 from course_lib.models import alexnet, small_mlp
 from course_lib.training import LOSSES, LiveTeacher, named_objective
 from course_lib.training.feed import Feed
-from course_lib.training.students import _stacked
 from course_lib.training.passes import Forward
+from course_lib.training.students import _stacked
 
 META = torch.device("meta")
 

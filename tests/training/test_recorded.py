@@ -21,8 +21,8 @@ from course_lib.training import (
     gradient_matching,
     gradient_penalty,
     hard_labels,
-    students,
     soft_targets,
+    students,
 )
 from course_lib.training.recorded import record
 

@@ -358,7 +358,7 @@ def test_bad_input_is_answered_before_training(train, call, words):
     ("call", "words"),
     [
         (lambda: Term("soft", soft_target_loss), "needs the setting temperature of soft_target_loss"),
-        (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: none"),
+        (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: mask"),
         (
             lambda: Term("soft", soft_target_loss, T=1.0, temperature=1.0),
             "was given T; .* settings: temperature",
