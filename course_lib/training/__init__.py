@@ -1,9 +1,9 @@
 """Training: objectives of named terms, recipes, the teacher's cache, and the one loop for one student or many."""
 
-from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
+from course_lib.training.answers import answers_from, save_answers
+from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints, teacher_logits
 from course_lib.training.checkpoint import Checkpoints
 from course_lib.training.controls import (
-    answers_from,
     evened_dark_knowledge,
     exchanged_gradients,
     permuted_dark_knowledge,
@@ -72,6 +72,7 @@ __all__ = [
     "evened_dark_knowledge",
     "exchanged_gradients",
     "extra",
+    "fingerprints",
     "first_weights",
     "fit",
     "fit_many",
@@ -83,6 +84,7 @@ __all__ = [
     "logits",
     "named_objective",
     "permuted_dark_knowledge",
+    "save_answers",
     "shared_logits",
     "shuffled_adapter",
     "smoothed_labels",
