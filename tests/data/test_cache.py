@@ -121,7 +121,7 @@ def test_a_full_disk_costs_the_cache_and_not_the_images(make_tree, tmp_path, mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full)
-    with pytest.warns(UserWarning, match=r"decoded anew each time: cannot write .*No space left"):
+    with pytest.warns(UserWarning, match=r"decoded again each time: cannot write .*No space left"):
         assert len(load("cifar10", root=make_tree()).test) == 20
     assert caches(tmp_path) == []
 
