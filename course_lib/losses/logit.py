@@ -13,7 +13,7 @@ def logit_loss(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | No
     Args:
         student_logits: F, shape (N, C), any floating type; half precision is computed in float32. Sequences
             (N, L, C) and maps (N, C, H, W) have logits at each position.
-        teacher_logits: y, same shape.
+        teacher_logits: y, same shape; no gradient flows back to it.
         mask: torch.bool, one per position, (N,), (N, L) or (N, H, W): which of them count. All if None.
 
     Returns:
@@ -24,5 +24,5 @@ def logit_loss(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | No
     """
     check_outputs(student_logits=student_logits, teacher_logits=teacher_logits)
     check_mask(mask, student_logits)
-    difference = classes_first(student_logits) - classes_first(teacher_logits)  # (C, N, ...)
+    difference = classes_first(student_logits) - classes_first(teacher_logits.detach())  # (C, N, ...)
     return mean_over(difference.square().sum(dim=0), mask)

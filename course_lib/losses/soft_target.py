@@ -16,7 +16,7 @@ def soft_target_loss(
     Args:
         student_logits: F, shape (N, C), any floating type; half precision is computed in float32. Sequences
             (N, L, C) and maps (N, C, H, W) have a distribution at each position.
-        teacher_logits: y, same shape.
+        teacher_logits: y, same shape; no gradient flows back to it.
         temperature: T > 0; 1 leaves the probabilities as they are, above 1 softens them.
         mask: torch.bool, one per position, (N,), (N, L) or (N, H, W): which of them count. All if None.
 
@@ -32,7 +32,7 @@ def soft_target_loss(
     check_positive(temperature=temperature)
     check_mask(mask, student_logits)
     log_q = log_shares(student_logits, temperature)  # (C, N, ...)
-    log_p = log_shares(teacher_logits, temperature)
+    log_p = log_shares(teacher_logits.detach(), temperature)
     # Written out because F.kl_div has no vmap rule and would slow the training of many students at once.
     divergence = (log_p.exp() * (log_p - log_q)).sum(dim=0)  # (N, ...)
     return temperature**2 * mean_over(divergence, mask)

@@ -280,7 +280,7 @@ def identity(
     shapes = (f"{name} {tuple(value.shape)}" for name, value in network.state_dict().items())
     words = {
         "version of course_lib": __version__,
-        "recipe": repr(recipe),
+        "recipe": recipe.words(),
         "seed": ", ".join(map(str, seeds)),
         "objective": "; ".join(map(_words, objective.terms)),
         "network": _one_line(network),

@@ -78,7 +78,7 @@ def fit(
     check_shares(min(recipe.batch_size, len(examples)), fabric)
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
-        network = learning(build_model())
+        network = learning(build_model)
         feed = Feed(objective, examples, teacher, views)
         if feed.teachers > 1:
             raise CourseError(f"teacher must be one, got {feed.teachers}: train them with fit_many")
@@ -146,7 +146,7 @@ def fit_many(
     networks = []
     for seed in seeds:
         with seeded(seed):
-            networks.append(learning(build_model()))
+            networks.append(learning(build_model))
     feed = Feed(objective, together, teacher, views)
     students = ManyStudents(networks, objective.own_copy(fabric.device), feed, recipe, seeds, fabric, own)
     logs = Logs(fabric.loggers if loggers is None else loggers)

@@ -289,8 +289,14 @@ def forked() -> AbstractContextManager:
     return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ())
 
 
-def learning(network: nn.Module) -> nn.Module:
-    """The network, if it is one that can learn."""
+def learning(build_model: Callable[[], nn.Module]) -> nn.Module:
+    """A network that can learn."""
+    if isinstance(build_model, nn.Module):
+        raise CourseError(
+            f"build_model must be a function that makes a new network, got a {type(build_model).__name__}: every "
+            "training begins with weights of its own; to go on with these, give lambda: copy.deepcopy(network)"
+        )
+    network = build_model()
     if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
         raise CourseError(
             f"build_model must make a network with weights to learn, got {type(network).__name__}"

@@ -87,7 +87,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     assert names["curve"].steps == (5, 10, 20)
     assert set(names["hinted"].history) == {"hard", "hint", "total"}
     assert names["hinted"].losses["hint"].projector.weight.shape == (512, 16)
-    assert names["from_machine"].logits.shape == (1200, 10)
+    assert names["of_forest"].logits.shape == (1200, 10)
     assert names["reading"].model(names["tokens"]).shape == (400, 12, 9)
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
 

@@ -374,7 +374,7 @@ def test_bad_input_is_answered_before_training(train, call, words):
         (lambda: Recipe(weight_decay=-1), "weight_decay .* got -1"),
         (
             lambda: Recipe(optimizer="lion"),
-            "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lion'",
+            "optimizer must be one of sgd, momentum, rmsprop, adam, adamw, or a function, got 'lion'",
         ),
         (lambda: Recipe(schedule="step"), "schedule must be one of constant, cosine"),
     ],
