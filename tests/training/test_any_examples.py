@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from stopping import stopped_after
 from torch import nn
 
 from course_lib.data import Examples
@@ -23,7 +24,6 @@ from course_lib.training import (
     hard_labels,
     soft_targets,
 )
-from course_lib.training import checkpoint as checkpoint_module
 
 RECIPE = Recipe(steps=30, batch_size=8, lr=1e-2)
 
@@ -144,24 +144,11 @@ def test_a_cached_teacher_is_the_teacher_that_is_asked_at_every_step(name):
         torch.testing.assert_close(cached.model.state_dict()[key], value, rtol=1e-3, atol=1e-4)
 
 
-class Stopped(BaseException):
-    """Like a kill, but within the process."""
-
-
-def test_a_stopped_training_ends_with_the_same_bits(case, tmp_path, monkeypatch):
+def test_a_stopped_training_ends_with_the_same_bits(case, tmp_path):
     examples = case.examples()
     whole = fit(case.build, case.objective, examples, RECIPE)
-    save = checkpoint_module.Keeper.save
-
-    def saved(self, done, *arguments, **more):
-        save(self, done, *arguments, **more)
-        if done == 10:
-            raise Stopped
-
-    with monkeypatch.context() as patched:
-        patched.setattr(checkpoint_module.Keeper, "save", saved)
-        with pytest.raises(Stopped):
-            fit(case.build, case.objective, examples, RECIPE, checkpoints=Checkpoints(tmp_path, every=10))
+    with stopped_after(10):
+        fit(case.build, case.objective, examples, RECIPE, checkpoints=Checkpoints(tmp_path, every=10))
     rest = fit(case.build, case.objective, examples, RECIPE, checkpoints=Checkpoints(tmp_path, every=10))
     assert equal(whole.model, rest.model)
     changed = Examples(inputs=examples.images, labels=examples.labels.roll(1, dims=0), extras=examples.extras)

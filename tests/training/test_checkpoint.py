@@ -16,6 +16,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
+from stopping import stopped_after
 from torch import nn
 
 from course_lib.data import Views, load
@@ -56,22 +57,6 @@ def cache(train):
     return cache_teacher(cnn_teacher(), train, soft_matrix=torch.eye(10))
 
 
-class Stopped(BaseException):
-    """Like a kill, but within the process."""
-
-
-def stop_after(monkeypatch, step):
-    """The next training stops right after the checkpoint of this step."""
-    save = module.Keeper.save
-
-    def saved(self, done, *arguments, **more):
-        save(self, done, *arguments, **more)
-        if done == step:
-            raise Stopped
-
-    monkeypatch.setattr(module.Keeper, "save", saved)
-
-
 def plain(train, places=None):
     return fit(small_mlp, hard_labels(), train, RECIPE, checkpoints=places, progress=False)
 
@@ -90,28 +75,24 @@ def state(run):
 
 @pytest.mark.parametrize("build", [small_mlp, with_dropout, with_batch_norm])
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_a_stopped_training_ends_with_the_same_bits(build, optimizer, train, cache, tmp_path, monkeypatch):
+def test_a_stopped_training_ends_with_the_same_bits(build, optimizer, train, cache, tmp_path):
     recipe = replace(RECIPE, optimizer=optimizer)
     settings = {"seed": 3, "teacher": cache, "progress": False}
     whole = fit(build, soft_targets(), train, recipe, **settings)
-    with monkeypatch.context() as patched:
-        stop_after(patched, 20)
-        with pytest.raises(Stopped):
-            fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
+    with stopped_after(20):
+        fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
     rest = fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
     assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
     assert all((rest.history[name] == values).all() for name, values in whole.history.items())
 
 
-def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path, monkeypatch):
+def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path):
     objective = gradient_matching(PerStudent([0.1, 1.0, 10.0]), "hutchinson")
     settings = {"seeds": [1, 2, 3], "teacher": cache, "progress": False}
     whole = fit_many(small_mlp, objective, train, RECIPE, **settings)
     places = Checkpoints(tmp_path, every=15)
-    with monkeypatch.context() as patched:
-        stop_after(patched, 30)
-        with pytest.raises(Stopped):
-            fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
+    with stopped_after(30):
+        fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
     rest = fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
     assert all(torch.equal(value, rest.parameters[name]) for name, value in whole.parameters.items())
 
@@ -352,7 +333,7 @@ def test_looks_and_checkpoints_may_come_more_often_than_before(train, tmp_path):
     assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
 
 
-def test_what_scales_the_losses_is_kept_too(train, tmp_path, monkeypatch):
+def test_what_scales_the_losses_is_kept_too(train, tmp_path):
     """In float16 the scale grows and shrinks with what was seen; here one that grows at every step."""
 
     def start(**more):
@@ -364,10 +345,8 @@ def test_what_scales_the_losses_is_kept_too(train, tmp_path, monkeypatch):
         return scaler.get_scale()
 
     expected = start()
-    with monkeypatch.context() as patched:
-        stop_after(patched, 20)
-        with pytest.raises(Stopped):
-            start(checkpoints=Checkpoints(tmp_path, every=10))
+    with stopped_after(20):
+        start(checkpoints=Checkpoints(tmp_path, every=10))
     assert start(checkpoints=Checkpoints(tmp_path, every=10)) == expected
 
 

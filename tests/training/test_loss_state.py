@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from lightning_fabric.loggers import Logger
+from stopping import stopped_after
 from torch import nn
 
 from course_lib.data import load
@@ -25,7 +26,6 @@ from course_lib.training import (
     student_activation,
     teacher_activation,
 )
-from course_lib.training import checkpoint as checkpoint_module
 
 RECIPE = Recipe(steps=24, batch_size=16, lr=1e-2)
 PLACES = {"student": student_activation("relu2"), "teacher": teacher_activation("relu3")}
@@ -82,28 +82,6 @@ def hint():
     with torch.random.fork_rng():
         torch.manual_seed(1)
         return Hint()
-
-
-class Stopped(BaseException):
-    """Like a kill, but within the process."""
-
-
-@pytest.fixture
-def stop_after(monkeypatch):
-    """Lets the next training stop right after the checkpoint of a step."""
-
-    def stopping(step):
-        save = checkpoint_module.Keeper.save
-
-        def saved(self, done, *arguments, **more):
-            save(self, done, *arguments, **more)
-            if done == step:
-                monkeypatch.setattr(checkpoint_module.Keeper, "save", save)
-                raise Stopped
-
-        monkeypatch.setattr(checkpoint_module.Keeper, "save", saved)
-
-    return stopping
 
 
 def goal(loss, **options):
@@ -169,7 +147,7 @@ def test_a_memory_knows_every_example_and_no_rehearsal(train):
 
 
 @pytest.mark.parametrize("kind", ["projector", "memory", "balanced"])
-def test_a_stopped_training_ends_with_the_same_bits(kind, train, cache, hint, tmp_path, stop_after):
+def test_a_stopped_training_ends_with_the_same_bits(kind, train, cache, hint, tmp_path):
     objective = {
         "projector": goal(hint, weight=0.3),
         "memory": Objective([Term("hard", hard_label_loss), Term("memory", Memory(2000), 0.1)]),
@@ -180,8 +158,7 @@ def test_a_stopped_training_ends_with_the_same_bits(kind, train, cache, hint, tm
         return fit(small_mlp, objective, train, RECIPE, teacher=cache, checkpoints=places)
 
     whole = trained()
-    stop_after(10)
-    with pytest.raises(Stopped):
+    with stopped_after(10):
         trained(Checkpoints(tmp_path, every=10))
     rest = trained(Checkpoints(tmp_path, every=10))
     assert states_equal(whole.model, rest.model)
@@ -190,14 +167,13 @@ def test_a_stopped_training_ends_with_the_same_bits(kind, train, cache, hint, tm
     assert whole.weights == rest.weights
 
 
-def test_many_stopped_students_end_with_the_same_bits(train, cache, hint, tmp_path, stop_after):
+def test_many_stopped_students_end_with_the_same_bits(train, cache, hint, tmp_path):
     def trained(places=None):
         objective = goal(hint, weight="balanced")
         return fit_many(small_mlp, objective, train, RECIPE, seeds=[0, 1], teacher=cache, checkpoints=places)
 
     whole = trained()
-    stop_after(10)
-    with pytest.raises(Stopped):
+    with stopped_after(10):
         trained(Checkpoints(tmp_path, every=10))
     rest = trained(Checkpoints(tmp_path, every=10))
     assert all(torch.equal(value, rest.parameters[name]) for name, value in whole.parameters.items())
