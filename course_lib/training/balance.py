@@ -6,15 +6,15 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
+from course_lib.training.forward import ForwardResult
 from course_lib.training.objective import Objective
-from course_lib.training.passes import Pass
 
 BATCHES = 8  # the first ones of a training, which the lengths are averaged over
 
 
 def balanced_weights(
     objective: Objective,
-    passes: Iterable[Pass],
+    passes: Iterable[ForwardResult],
     weights: Sequence[Tensor],
     knobs: Mapping[str, Tensor | float],
 ) -> dict[str, float]:

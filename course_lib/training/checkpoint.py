@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from course_lib import __version__
 from course_lib.errors import CourseError, check_count
 from course_lib.files import clear_unfinished, content_hash, write_atomically
+from course_lib.training.batches import BatchSource
 from course_lib.training.cache import alike
-from course_lib.training.feed import Feed
 from course_lib.training.objective import Objective, PerStudent, Term
-from course_lib.training.processes import by_first, of_all
+from course_lib.training.processes import gather_objects, on_rank_zero
 from course_lib.training.recipe import Recipe
 from course_lib.training.sources import Source
 
@@ -83,7 +83,7 @@ class Weights:
                 value.copy_(state[name])
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes and reads the checkpoints of one training.
 
     Args:
@@ -128,9 +128,9 @@ class Keeper:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
         device = self._fabric.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = of_all({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
+        random = gather_objects({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
         parts = self._all(more)
-        by_first(lambda: self._write(done, seconds, record, random, parts), self._fabric)
+        on_rank_zero(lambda: self._write(done, seconds, record, random, parts), self._fabric)
 
     def _write(
         self, done: int, seconds: float, record: Tensor, random: list, parts: Mapping[str, Stateful]
@@ -256,7 +256,7 @@ def _write(file: Any, content: dict[str, Any]) -> None:
 
 def identity(
     objective: Objective,
-    feed: Feed,
+    batches: BatchSource,
     recipe: Recipe,
     seeds: Iterable[int],
     network: nn.Module,
@@ -273,7 +273,7 @@ def identity(
         CourseError: a setting of a term cannot be recognised, or is a random generator, whose state no checkpoint
             holds.
     """
-    examples = feed.examples
+    examples = batches.examples
     some = examples.images[:: max(1, len(examples) // _IMAGES)]
     contents = [examples.index, examples.labels, *examples.scale, some, *examples.extras.values()]
     contents += [] if own is None else [own]
@@ -286,11 +286,11 @@ def identity(
         "network": _one_line(network),
         "list of weights": ", ".join(shapes),
         "set of examples": f"{len(examples)}, {_short(*contents)}",
-        "set of views": str(feed.views),
+        "set of views": str(batches.views),
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
     }
-    answers = {str(source): value.cpu() for source, value in feed.of_teacher(_ANSWERS).items()}
+    answers = {str(source): value.cpu() for source, value in batches.of_teacher(_ANSWERS).items()}
     return Identity(words, dict(sorted(answers.items())))
 
 

@@ -10,8 +10,8 @@ from torch import nn
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.progress import Progress
-from course_lib.training.checkpoint import Checkpoints, Keeper, identity
-from course_lib.training.feed import Feed, Teacher, pool
+from course_lib.training.batches import BatchSource, Teacher, pool
+from course_lib.training.checkpoint import Checkpoints, CheckpointWriter, identity
 from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
 from course_lib.training.processes import check_shares
@@ -79,14 +79,14 @@ def fit(
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
         network = learning(build_model)
-        feed = Feed(objective, examples, teacher, views)
-        if feed.teachers > 1:
-            raise CourseError(f"teacher must be one, got {feed.teachers}: train them with fit_many")
+        batches = BatchSource(objective, examples, teacher, views)
+        if batches.teachers > 1:
+            raise CourseError(f"teacher must be one, got {batches.teachers}: train them with fit_many")
         own = objective.own_copy(fabric.device)
-        student = OneStudent(network, own, feed, recipe, seed, fabric, compile)
+        student = OneStudent(network, own, batches, recipe, seed, fabric, compile)
         watcher = Watcher(watch, network, logs) if watch else None
         history, seconds, snapshots = _train(
-            student, feed, recipe, fabric, checkpoints, logs, progress, keep, watcher
+            student, batches, recipe, fabric, checkpoints, logs, progress, keep, watcher
         )
     return Run(
         network.eval(),
@@ -147,10 +147,10 @@ def fit_many(
     for seed in seeds:
         with seeded(seed):
             networks.append(learning(build_model))
-    feed = Feed(objective, together, teacher, views)
-    students = ManyStudents(networks, objective.own_copy(fabric.device), feed, recipe, seeds, fabric, own)
+    batches = BatchSource(objective, together, teacher, views)
+    students = ManyStudents(networks, objective.own_copy(fabric.device), batches, recipe, seeds, fabric, own)
     logs = Logs(fabric.loggers if loggers is None else loggers)
-    history, seconds, snapshots = _train(students, feed, recipe, fabric, checkpoints, logs, progress, keep)
+    history, seconds, snapshots = _train(students, batches, recipe, fabric, checkpoints, logs, progress, keep)
     return Runs(
         students.network.eval(),
         {name: value.detach() for name, value in students.weights.items()},
@@ -165,7 +165,7 @@ def fit_many(
 
 def _train(
     students: OneStudent | ManyStudents,
-    feed: Feed,
+    batches: BatchSource,
     recipe: Recipe,
     fabric: Fabric,
     checkpoints: Checkpoints | None,
@@ -177,12 +177,12 @@ def _train(
     """Take all steps: the history by term, (steps, students) each, the seconds, and the students at smaller budgets."""
     if students.balanced:
         logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
-    snapshots, keeper = Snapshots(keep, recipe, students.weights), None
+    snapshots, writer = Snapshots(keep, recipe, students.weights), None
     if checkpoints:
         made = identity(
-            students.objective, feed, recipe, students.seeds, students.network, fabric, students.own
+            students.objective, batches, recipe, students.seeds, students.network, fabric, students.own
         )
-        keeper = Keeper(checkpoints, made, students.parts, fabric)
+        writer = CheckpointWriter(checkpoints, made, students.parts, fabric)
     with students.running():
         steps = Steps(
             take=students.take,
@@ -195,7 +195,7 @@ def _train(
             progress=progress,
             logs=logs,
             snapshots=snapshots,
-            keeper=keeper,
+            writer=writer,
             watcher=watcher,
         )
         history, seconds = steps.run()

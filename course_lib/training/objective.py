@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_lib.errors import CourseError, check_positive
+from course_lib.training.forward import ForwardResult
 from course_lib.training.loss_modules import ModuleLoss, module_of, name_of, signature_of
-from course_lib.training.passes import Pass
 from course_lib.training.sources import BY_PARAMETER, LABELS, SOFT_MATRIX, STUDENT_GRADIENTS, Source
 
 BALANCED = "balanced"
@@ -171,7 +171,7 @@ class Term:
         values = {"weight": self.weight, **self.settings}
         return {f"{self.name}.{key}": value for key, value in values.items() if isinstance(value, PerStudent)}
 
-    def __call__(self, supplied: Pass, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
+    def __call__(self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss, unweighted and weighted, both scalars."""
         arguments = {key: knobs.get(f"{self.name}.{key}", value) for key, value in self.settings.items()}
         arguments |= {key: supplied[source] for key, source in self.sources.items()}
@@ -298,7 +298,7 @@ class Objective:
         return groups
 
     def __call__(
-        self, supplied: Pass, knobs: Mapping[str, Tensor | float] | None = None
+        self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float] | None = None
     ) -> tuple[Tensor, Tensor]:
         """The weighted total, a scalar, and the record (terms + 1,): every unweighted term, then the total."""
         pairs = [term(supplied, knobs or {}) for term in self.terms]

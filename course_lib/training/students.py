@@ -14,10 +14,10 @@ from torch.optim import Optimizer
 from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError
 from course_lib.training.balance import BATCHES, balanced_weights
+from course_lib.training.batches import BatchSource
 from course_lib.training.checkpoint import Stateful, Weights
-from course_lib.training.feed import Feed
+from course_lib.training.forward import Forward, StackedForward
 from course_lib.training.objective import Objective
-from course_lib.training.passes import Forward, StackedForward
 from course_lib.training.processes import average_gradients, seed_of_process, share
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
@@ -33,7 +33,7 @@ class OneStudent:
     Args:
         network: to be trained.
         objective: with modules of its own.
-        feed, recipe, seed, fabric: of the training.
+        batches, recipe, seed, fabric: of the training.
         compile: call the network through ``torch.compile`` where the objective allows it.
     """
 
@@ -41,14 +41,14 @@ class OneStudent:
         self,
         network: nn.Module,
         objective: Objective,
-        feed: Feed,
+        batches: BatchSource,
         recipe: Recipe,
         seed: int,
         fabric: Fabric,
         compile: bool,
     ):
         self.network, self.objective, self.seeds, self.own = network, objective, (seed,), None
-        self._feed, self._recipe, self._fabric = feed, recipe, fabric
+        self._batches, self._recipe, self._fabric = batches, recipe, fabric
         self._layers, self._differentiated = objective.student_layers, objective.differentiated
         _refuse_buffers_in_processes(objective, fabric)
         plain = not self._differentiated and not self._layers
@@ -60,7 +60,7 @@ class OneStudent:
         called = _uncoupled(network) if self._differentiated else model
         # On a copy: what a loss remembers begins with the first step.
         once = objective.own_copy(fabric.device)
-        _, self._macs = feed.rehearse(self._forward(network), network, once)
+        _, self._macs = batches.dry_run(self._forward(network), network, once)
         network.train()
         model.train()
         if fabric.global_rank:  # other dropout than the first process's
@@ -89,20 +89,20 @@ class OneStudent:
     @contextmanager
     def running(self) -> Iterator[None]:
         """Within it, steps are taken."""
-        batch = min(self._recipe.batch_size, len(self._feed.examples)) // self._fabric.world_size
+        batch = min(self._recipe.batch_size, len(self._batches.examples)) // self._fabric.world_size
         with self._passes, suited_threads(self._macs * batch, self._fabric.device):
             yield
 
     def order(self) -> Iterator[Tensor]:
         """The draws, batch by batch."""
-        feed = self._feed
-        count = len(feed.views) if feed.views else 1
-        epochs = batch_order(len(feed.examples), self._recipe.batch_size, self.seeds[0], count)
+        batches = self._batches
+        count = len(batches.views) if batches.views else 1
+        epochs = batch_order(len(batches.examples), self._recipe.batch_size, self.seeds[0], count)
         return chain.from_iterable(epoch.to(self._fabric.device).unbind(0) for epoch in epochs)
 
     def take(self, draws: Tensor) -> Tensor:
         """Put the gradients of a batch in place and return the losses, (terms + 1,)."""
-        batch = self._feed(share(draws, self._fabric))
+        batch = self._batches(share(draws, self._fabric))
         knobs = {f"{name}.weight": value for name, value in self.balanced.items()}
         total, values = self.objective(self._passes(batch), knobs)
         _backward(total, self.optimizer, self._fabric)
@@ -123,7 +123,7 @@ class OneStudent:
         network, own = copy.deepcopy(self.network).train(), self.objective.own_copy(self._fabric.device)
         draws = islice(self.order(), BATCHES)
         with forked(), self._forward(network) as forward:
-            passes = (forward(self._feed(share(each, self._fabric))) for each in draws)
+            passes = (forward(self._batches(share(each, self._fabric))) for each in draws)
             found = balanced_weights(own, passes, list(network.parameters()), {})
         return self._fabric.broadcast(found) if self._fabric.world_size > 1 else found
 
@@ -134,7 +134,7 @@ class ManyStudents:
     Args:
         networks: to be trained, one for each seed.
         objective: whose losses' parameters are stacked too.
-        feed, recipe, seeds, fabric: of the training.
+        batches, recipe, seeds, fabric: of the training.
         own: which of the examples are each student's, (students, n).
     """
 
@@ -142,26 +142,28 @@ class ManyStudents:
         self,
         networks: Sequence[nn.Module],
         objective: Objective,
-        feed: Feed,
+        batches: BatchSource,
         recipe: Recipe,
         seeds: Sequence[int],
         fabric: Fabric,
         own: Tensor,
     ):
         self.objective, self.seeds, self.own = objective, tuple(seeds), own
-        self._feed, self._recipe, self._fabric = feed, recipe, fabric
+        self._batches, self._recipe, self._fabric = batches, recipe, fabric
         self._layers, self._differentiated = objective.student_layers, objective.differentiated
         _refuse_coupled(networks[0], "build_model makes a network")
         self.network, self.weights = _stacked(networks, fabric.device)
         if self._differentiated:
             _uncoupled(self.network)
-        if feed.teachers not in (1, len(seeds)):
-            raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
+        if batches.teachers not in (1, len(seeds)):
+            raise CourseError(
+                f"teacher must be one, or one per student ({len(seeds)}), got {batches.teachers}"
+            )
         self._of_losses = _stacked_losses(objective, len(seeds))
         forward = Forward(self.network, self.network, self._layers, self._differentiated)
         with seeded(seeds[0]):
-            rehearsed, self._macs = feed.rehearse(forward, self.network, objective, len(seeds))
-        self._shapes = {name: value.shape[1:] for name, value in rehearsed.activations.items()}
+            tried, self._macs = batches.dry_run(forward, self.network, objective, len(seeds))
+        self._shapes = {name: value.shape[1:] for name, value in tried.activations.items()}
         self.network.train()
         knobs = objective.knobs(len(seeds))
         self._knobs = {name: value.to(fabric.device) for name, value in knobs.items()}
@@ -201,7 +203,7 @@ class ManyStudents:
         with self._passes, threads, seeded(self.seeds[0]):
             # A recording would leave out the scaling of the losses.
             if self._recipe.steps >= RECORD_FROM and not scaler(self._fabric):
-                some = self._feed(self.own[:, :batch] * self._views)
+                some = self._batches(self.own[:, :batch] * self._views)
                 with forked():  # recording draws random numbers too
                     self._replay = record(self._step, self._state, some)
             yield
@@ -219,7 +221,7 @@ class ManyStudents:
 
     def take(self, rows: Tensor) -> Tensor:
         """Put the gradients of a batch in place and return the losses, (terms + 1, students)."""
-        batch = self._feed(rows)
+        batch = self._batches(rows)
         if self._replay is None:
             totals, values = self._step(self._state, batch)
             _backward(totals.sum(), self.optimizer, self._fabric)
@@ -244,7 +246,7 @@ class ManyStudents:
 
     @property
     def _views(self) -> int:
-        return len(self._feed.views) if self._feed.views else 1
+        return len(self._batches.views) if self._batches.views else 1
 
     @property
     def _state(self) -> dict[str, Tensor]:
@@ -270,7 +272,7 @@ class ManyStudents:
                 parameter.copy_(self.weights[name][student])
         own = {key: value[student] for key, value in (self._knobs | self._of_losses).items()}
         with forked(), Forward(network, network, self._layers, self._differentiated) as forward:
-            batches = (self._feed(rows) for rows in islice(self.order(), BATCHES))
+            batches = (self._batches(rows) for rows in islice(self.order(), BATCHES))
             passes = (forward({key: value[student] for key, value in batch.items()}) for batch in batches)
             return balanced_weights(self.objective, passes, list(network.parameters()), own)
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from course_lib.training.checkpoint import Keeper
+from course_lib.training.checkpoint import CheckpointWriter
 
 
 class Stopped(BaseException):
@@ -15,7 +15,7 @@ class Stopped(BaseException):
 @contextmanager
 def stopped_after(step: int) -> Iterator[None]:
     """Inside the ``with`` block a training stops right after the checkpoint of this step, which it must reach."""
-    save = Keeper.save
+    save = CheckpointWriter.save
 
     def saved(self, done, *arguments, **more):
         save(self, done, *arguments, **more)
@@ -23,6 +23,6 @@ def stopped_after(step: int) -> Iterator[None]:
             raise Stopped
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(Keeper, "save", saved)
+        patched.setattr(CheckpointWriter, "save", saved)
         with pytest.raises(Stopped):
             yield

@@ -136,7 +136,7 @@ def test_a_method_or_a_partial_of_a_module_trains_it_too(wrap, train, cache, hin
     assert states_equal(module.model, wrapped.model)
 
 
-def test_a_memory_knows_every_example_and_no_rehearsal(train):
+def test_a_memory_knows_every_example_and_no_dry_run(train):
     examples = int(train.index.max()) + 1
     objective = Objective([Term("hard", hard_label_loss), Term("memory", Memory(examples), 0.1)])
     run = fit(small_mlp, objective, train, RECIPE)

@@ -11,9 +11,9 @@ from course_lib.errors import CourseError
 from course_lib.losses import NO_LABEL, class_dimension
 from course_lib.models import MacCounter, evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
+from course_lib.training.forward import Forward, ForwardResult
 from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
-from course_lib.training.passes import Forward, Pass
 from course_lib.training.sources import (
     INDEX,
     INPUTS,
@@ -28,7 +28,7 @@ from course_lib.training.sources import (
 Teacher = TeacherCache | LiveTeacher | nn.Module
 
 
-class Feed:
+class BatchSource:
     """Supplies the tensors that the terms of an objective ask for.
 
     Args:
@@ -165,9 +165,9 @@ class Feed:
                 )
         return {source: known[source] for source in self._wanted}
 
-    def rehearse(
+    def dry_run(
         self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1
-    ) -> tuple[Pass, float]:
+    ) -> tuple[ForwardResult, float]:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
@@ -179,7 +179,7 @@ class Feed:
         with MacCounter() as counter:
             batch = self(draws * len(self.views) if self.views else draws)
             with evaluating(model), forward:
-                supplied = forward(batch, rehearsal=True)
+                supplied = forward(batch, dry_run=True)
         logits = supplied.logits
         if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(draws):
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
