@@ -2,7 +2,7 @@
 
 from course_lib.training.answers import answers_from, save_answers
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints, teacher_logits
-from course_lib.training.checkpoint import Checkpoints
+from course_lib.training.checkpoint import Checkpoints, load_weights
 from course_lib.training.controls import (
     evened_dark_knowledge,
     exchanged_gradients,
@@ -81,6 +81,7 @@ __all__ = [
     "gradient_penalty",
     "hard_labels",
     "layer_responses",
+    "load_weights",
     "logits",
     "named_objective",
     "permuted_dark_knowledge",

@@ -74,12 +74,12 @@ class Recipe:
         return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
 
     def words(self) -> str:
-        """All settings, the same in every process.
+        """All settings but the number of steps, the same in every process.
 
         Raises:
             CourseError: a function that a checkpoint could not know again.
         """
-        shown = {field.name: getattr(self, field.name) for field in fields(self)}
+        shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
         shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

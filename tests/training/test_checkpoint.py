@@ -39,6 +39,7 @@ from course_lib.training import (
     gradient,
     gradient_matching,
     hard_labels,
+    load_weights,
     soft_targets,
 )
 from course_lib.training import checkpoint as module
@@ -582,3 +583,45 @@ def test_a_generator_of_ones_own_is_refused(train, cache, tmp_path):
             checkpoints=Checkpoints(tmp_path),
             progress=False,
         )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_training_goes_on_with_more_steps_when_asked(optimizer, train, tmp_path):
+    short = Recipe(steps=20, batch_size=16, optimizer=optimizer)
+    long = replace(short, steps=50)
+    whole = fit(small_mlp, hard_labels(), train, long)
+    places = Checkpoints(tmp_path, every=10)
+    fit(small_mlp, hard_labels(), train, short, checkpoints=places)
+    with pytest.raises(
+        CourseError, match=r"another number of steps: 20, now 50 \(extend=True goes on from there\)"
+    ):
+        fit(small_mlp, hard_labels(), train, long, checkpoints=places)
+    longer = fit(small_mlp, hard_labels(), train, long, checkpoints=replace(places, extend=True))
+    assert all(torch.equal(value, state(longer)[name]) for name, value in state(whole).items())
+    assert (longer.history["total"] == whole.history["total"]).all()
+    with pytest.raises(CourseError, match="another number of steps: 50, now 20"):
+        fit(small_mlp, hard_labels(), train, short, checkpoints=replace(places, extend=True))
+
+
+def test_many_students_go_on_with_more_steps(train, tmp_path):
+    short, seeds = Recipe(steps=20, batch_size=16), [1, 2]
+    long = replace(short, steps=50)
+    whole = fit_many(small_mlp, hard_labels(), train, long, seeds=seeds)
+    places = Checkpoints(tmp_path, every=10, extend=True)
+    fit_many(small_mlp, hard_labels(), train, short, seeds=seeds, checkpoints=places)
+    longer = fit_many(small_mlp, hard_labels(), train, long, seeds=seeds, checkpoints=places)
+    assert all(torch.equal(value, longer.parameters[name]) for name, value in whole.parameters.items())
+
+
+def test_a_training_whose_learning_rate_ends_cannot_go_on(finished, train):
+    longer = replace(RECIPE, steps=90)
+    with pytest.raises(
+        CourseError, match="cannot be extended from 60 to 90 steps: its learning rate depends on"
+    ):
+        fit(small_mlp, hard_labels(), train, longer, checkpoints=replace(finished, extend=True))
+
+
+def test_weights_are_read_from_a_checkpoint(finished, train):
+    network = small_mlp()
+    network.load_state_dict(load_weights(finished.files()[0]))
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in state(plain(train)).items())
