@@ -204,7 +204,7 @@ def test_another_first_seed_gives_another_teacher_and_other_students(plan, tmp_p
 def test_another_share_for_validation_gives_other_training_images(plan, tmp_path):
     report = distill(replace(plan, validation=0.5, labels=None, seeds=1, baseline=False), tmp_path)
     assert report.students["student"][0].steps == plan.epochs * (700 // 32)
-    with pytest.raises(CourseError, match="another recipe"):
+    with pytest.raises(CourseError, match="another number of steps"):
         distill(replace(plan, validation=0.4, labels=None, seeds=1, baseline=False), tmp_path)
 
 

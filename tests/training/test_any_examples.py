@@ -176,6 +176,14 @@ def test_examples_without_label_are_taught_by_the_teacher_alone():
     assert run.history["total"][-1] < run.history["total"][0]
 
 
+def test_features_that_differ_by_little_are_other_examples():
+    examples = regression()
+    cache = cache_teacher(asked_teacher(CASES["regression"]), examples)
+    moved = Examples(inputs=examples.images + 1e-4, labels=examples.labels)
+    with pytest.raises(CourseError, match="cached for another data set"):
+        cache.lookup(moved)
+
+
 def test_accuracy_counts_positions():
     logits = torch.eye(4)[torch.tensor([[0, 1, 2], [3, 3, 0]])]  # (2, 3, 4): what is answered
     labels = torch.tensor([[0, 1, 1], [3, NO_LABEL, 1]])
