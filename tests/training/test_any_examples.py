@@ -176,6 +176,16 @@ def test_examples_without_label_are_taught_by_the_teacher_alone():
     assert run.history["total"][-1] < run.history["total"][0]
 
 
+def test_a_checkpoint_with_another_mask_is_refused(tmp_path):
+    examples, objective = sequences(), CASES["sequences"].objective
+    fit(Characters, objective, examples, RECIPE, checkpoints=Checkpoints(tmp_path))
+    changed = Examples(
+        inputs=examples.images, labels=examples.labels, extras={"mask": ~examples.extras["mask"]}
+    )
+    with pytest.raises(CourseError, match="another set of examples"):
+        fit(Characters, objective, changed, RECIPE, checkpoints=Checkpoints(tmp_path))
+
+
 def test_features_that_differ_by_little_are_other_examples():
     examples = regression()
     cache = cache_teacher(asked_teacher(CASES["regression"]), examples)
