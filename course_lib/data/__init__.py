@@ -1,7 +1,8 @@
-"""Where examples come from: data sets by name, split by a seed, as whole tensors of uint8 images."""
+"""Where examples come from: data sets by name, split by a seed, folders of pictures, any data set of PyTorch's."""
 
 from course_lib.data.catalog import NAMES, Record, Verified, available, fetch, load, verify
 from course_lib.data.examples import Dataset, Examples
+from course_lib.data.folders import from_dataset, from_folder
 from course_lib.data.noise import noisy_copies
 from course_lib.data.results import measured
 from course_lib.data.views import Views
@@ -15,6 +16,8 @@ __all__ = [
     "Views",
     "available",
     "fetch",
+    "from_dataset",
+    "from_folder",
     "load",
     "measured",
     "noisy_copies",

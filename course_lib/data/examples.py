@@ -1,7 +1,7 @@
-"""Labelled images as whole tensors: what training and measuring take, and what every subset of them still is."""
+"""Labelled examples as whole tensors: what training and measuring take, and what every subset of them still is."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
@@ -16,16 +16,25 @@ _KEPT = (
 
 
 # Without slots, so that cached_property has a place; compared by identity, as tensors have no single truth value.
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Examples:
-    """Labelled images with what is needed to normalise them.
+    """Examples of any kind, with their labels.
 
-    Attributes:
-        images: (N, C, H, W) uint8.
-        labels: (N,) int64, class indices.
-        index: (N,) int64, position of each example in the full data set; names it across splits and subsets.
-        mean: (C,) float32, of the pixels of the train split divided by 255.
+    ``Examples(inputs=X, labels=Y)`` is all that is needed: X are images, features, tokens or anything else that comes
+    as one tensor for each example.
+
+    Args:
+        images: (N, ...) what each example is. uint8 images (N, C, H, W) are normalised by mean and std when they are
+            asked for; tensors of any other type are handed on as they are.
+        labels: (N, ...) class indices, int64, one for each example or for each of its positions, with -100 where there
+            is none; or floating-point numbers: shares of classes (soft labels, class sets), or values (regression).
+        index: (N,) int64, position of each example in the full data set; names it across splits and subsets. Counted
+            from 0 if None.
+        mean: (C,) float32, of the pixels of the train split divided by 255; with uint8 images, whose own if None.
         std: (C,) float32, likewise.
+        extras: more tensors by name, each with N rows, such as the mask of padded sequences: a term takes one through
+            ``course_lib.training.extra``.
+        inputs: the same as ``images``, for what is not an image.
 
     Raises:
         CourseError: the tensors do not have these shapes and types.
@@ -34,19 +43,59 @@ class Examples:
     images: Tensor
     labels: Tensor
     index: Tensor
-    mean: Tensor
-    std: Tensor
+    mean: Tensor | None
+    std: Tensor | None
+    extras: Mapping[str, Tensor]
 
-    def __post_init__(self) -> None:
-        if self.images.ndim != 4 or self.images.dtype != torch.uint8:
-            shape = tuple(self.images.shape)
-            raise CourseError(f"images must be uint8 (N, C, H, W), got {self.images.dtype} {shape}")
-        count, channels = self.images.shape[:2]
-        wanted = {"labels": count, "index": count, "mean": channels, "std": channels}
-        for name, length in wanted.items():
-            shape = tuple(getattr(self, name).shape)
-            if shape != (length,):
-                raise CourseError(f"{name} must have shape ({length},), got {shape}")
+    def __init__(
+        self,
+        images: Tensor | None = None,
+        labels: Tensor | None = None,
+        index: Tensor | None = None,
+        mean: Tensor | None = None,
+        std: Tensor | None = None,
+        extras: Mapping[str, Tensor] | None = None,
+        *,
+        inputs: Tensor | None = None,
+    ):
+        if (images is None) == (inputs is None):
+            raise CourseError("give either images or inputs, one tensor with a row for each example")
+        images = inputs if images is None else images
+        for name, value in {"images": images, "labels": labels, **(extras or {})}.items():
+            if not isinstance(value, Tensor) or not value.ndim:
+                came = "a single number" if isinstance(value, Tensor) else type(value).__name__
+                raise CourseError(f"{name} must be a tensor with a row for each example, got {came}")
+        if index is None:
+            index = torch.arange(len(images), device=images.device)
+        if images.dtype == torch.uint8 and images.ndim == 4 and mean is None and std is None and len(images):
+            mean, std = (each.to(images.device) for each in channel_statistics(images.cpu()))
+        values = (images, labels, index, mean, std, dict(extras or {}))
+        for field, value in zip(fields(self), values, strict=True):
+            object.__setattr__(self, field.name, value)
+        self._check()
+
+    def _check(self) -> None:
+        if self.images.dtype == torch.uint8:
+            if self.images.ndim != 4:
+                shape = tuple(self.images.shape)
+                raise CourseError(
+                    f"images must be uint8 (N, C, H, W), got {self.images.dtype} {shape}; class or token numbers are "
+                    "int64, features floating-point numbers"
+                )
+            for name in ("mean", "std"):
+                channels, shape = self.images.shape[1], tuple(getattr(self, name).shape)
+                if shape != (channels,):
+                    raise CourseError(f"{name} must have shape ({channels},), got {shape}")
+        elif self.mean is not None or self.std is not None:
+            raise CourseError(
+                f"mean and std go with uint8 images, got {self.images.dtype}: normalise such inputs beforehand"
+            )
+        if tuple(self.index.shape) != (len(self),):
+            raise CourseError(f"index must have shape ({len(self)},), got {tuple(self.index.shape)}")
+        for name, value in {"labels": self.labels, **self.extras}.items():
+            if len(value) != len(self):
+                wanted = f"({len(self)},) or ({len(self)}, ...)"
+                raise CourseError(f"{name} must have shape {wanted}, got {tuple(value.shape)}")
 
     def __len__(self) -> int:
         return len(self.images)
@@ -55,15 +104,26 @@ class Examples:
         return f"Examples({len(self)} of {tuple(self.images.shape[1:])}, {self.images.device})"
 
     @property
+    def device(self) -> torch.device:
+        """Where all tensors lie."""
+        return self.images.device
+
+    @property
+    def scale(self) -> tuple[Tensor, ...]:
+        """Mean and standard deviation that images are normalised by; nothing for other inputs."""
+        return () if self.mean is None else (self.mean, self.std)
+
+    @property
     def inputs(self) -> Tensor:
-        """All images normalised, (N, C, H, W) float32; kept after the first time unless the set is large."""
+        """What a network is given, (N, ...): images normalised, float32, kept after the first time unless the set is
+        large; all else as it is."""
         return self._inputs if self._is_small else self._normalise(self.images)
 
     def batch(self, index: Tensor | Sequence[int]) -> Tensor:
-        """Normalised images at ``index``, float32.
+        """The inputs at ``index``.
 
         Args:
-            index: positions in this set, from 0, of any shape: (B,) gives (B, C, H, W), (S, B) gives (S, B, C, H, W).
+            index: positions in this set, from 0, of any shape: (B,) gives (B, ...), (S, B) gives (S, B, ...).
 
         Raises:
             CourseError: not integers, or (on a CPU) a position outside 0 to N - 1.
@@ -89,44 +149,59 @@ class Examples:
             raise CourseError(f"index must be a list of positions (n,), got shape {tuple(index.shape)}")
         if len(index) and not (int(index.min()) >= 0 and int(index.max()) < len(self)):
             raise self._outside(index)
-        return replace(self, images=self.images[index], labels=self.labels[index], index=self.index[index])
+        return self._each(lambda values: values[index])
 
     def subset(self, n: int, seed: int) -> "Examples":
-        """``n`` labelled examples drawn at random, balanced by class.
+        """``n`` labelled examples drawn at random, balanced by class where each has one class index.
 
         The numbers per class differ by at most one; only where a class has too few examples the others make up
         for it. With the same seed a smaller subset lies within a larger one.
 
         Args:
-            n: from the number of classes to the number of examples.
+            n: from the number of classes, or 1, to the number of examples.
             seed: another seed draws other examples.
 
         Raises:
             CourseError: n is out of range or not an integer, or the seed is not one.
         """
-        classes = len(self.labels.unique())
+        one_class_each = self.labels.ndim == 1 and not self.labels.is_floating_point()
+        kinds = self.labels.cpu() if one_class_each else torch.zeros(len(self), dtype=torch.int64)
+        classes = len(kinds.unique())
         if not isinstance(n, int) or not classes <= n <= len(self):
-            raise CourseError(
-                f"n must be an integer from {classes} (one example per class) to {len(self)} (all), got {n!r}"
-            )
-        order = balanced_order(self.labels.cpu(), seed)
-        return self.take(order[:n].sort().values)
+            least = f"{classes} (one example per class)" if one_class_each else str(classes)
+            raise CourseError(f"n must be an integer from {least} to {len(self)} (all), got {n!r}")
+        return self.take(balanced_order(kinds, seed)[:n].sort().values)
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples with all tensors on ``device``."""
         if self.images.device == torch.device(device):
             return self
-        return Examples(*(getattr(self, name).to(device) for name in self.__dataclass_fields__))
+        moved = self._each(lambda values: values.to(device))
+        if self.mean is None:
+            return moved
+        return replace(moved, mean=self.mean.to(device), std=self.std.to(device))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Examples":
+        """The same change of everything that has a row for each example."""
+        return replace(
+            self,
+            images=change(self.images),
+            labels=change(self.labels),
+            index=change(self.index),
+            extras={name: change(values) for name, values in self.extras.items()},
+        )
 
     @property
     def _is_small(self) -> bool:
-        return self.images.numel() * 4 <= _KEPT
+        return self.mean is None or self.images.numel() * 4 <= _KEPT
 
     @cached_property
     def _inputs(self) -> Tensor:
         return self._normalise(self.images)
 
     def _normalise(self, images: Tensor) -> Tensor:
+        if self.mean is None:
+            return images
         shape = (-1, 1, 1)
         scaled = images.float().div_(255)
         return scaled.sub_(self.mean.view(shape)).div_(self.std.view(shape))

@@ -11,7 +11,7 @@ from course_lib.distillation.plan import Plan
 from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
 from course_lib.models import HalfPrecision
 from course_lib.training import LiveTeacher, TeacherCache, cache_teacher, shared_logits
-from course_lib.training.processes import by_first
+from course_lib.training.processes import on_rank_zero
 
 SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
 
@@ -56,7 +56,7 @@ def answering(
         matrix = matrix(shared_logits(teacher, asked, fabric), asked.labels.cpu())
     settings = {"views": views, "soft_matrix": matrix, "directory": folder, "progress": progress}
     if fabric.world_size > 1:
-        by_first(lambda: cache_teacher(teacher, asked, **settings), fabric)
+        on_rank_zero(lambda: cache_teacher(teacher, asked, **settings), fabric)
     return cache_teacher(teacher, asked, **settings)
 
 

@@ -32,8 +32,8 @@ from course_lib.training import (
     hard_labels,
     shared_logits,
 )
-from course_lib.training.feed import Teacher
-from course_lib.training.processes import by_first, check_shares
+from course_lib.training.batches import Teacher
+from course_lib.training.processes import check_shares, on_rank_zero
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def distill(
         raise CourseError(f"together must be False in several processes, got True in {fabric.world_size}")
     report = _carry_out(plan, teacher, engine)
     # From here, where no data and networks are at hand: what draws the page holds on to all that called it for a while.
-    by_first(lambda: report.write(engine.folder), fabric)
+    on_rank_zero(lambda: report.write(engine.folder), fabric)
     return report
 
 
@@ -167,7 +167,7 @@ def _alone_in(folder: Path, fabric: Fabric) -> Iterator[None]:
         for place in (folder, *(folder / name for name in ("answers", "student", "baseline"))):
             clear_unfinished(place)
 
-    by_first(enter, fabric)
+    on_rank_zero(enter, fabric)
     try:
         yield
     finally:
@@ -289,7 +289,7 @@ def _trained(
         watch=Watch(look, every=every),
         loggers=engine.logs(name),
     )
-    by_first(lambda: save_network(engine.folder / f"{name}.pt", run.model, settings), fabric)
+    on_rank_zero(lambda: save_network(engine.folder / f"{name}.pt", run.model, settings), fabric)
     return run
 
 

@@ -3,6 +3,7 @@
 Reductions are the same everywhere: sum over classes and features, mean over examples.
 """
 
+from course_lib.losses._common import NO_LABEL, class_dimension
 from course_lib.losses._jacobian import PullBack, differentiates, soft_gradients
 from course_lib.losses.confidence_weighted import confidence_weighted_loss
 from course_lib.losses.double_backpropagation import double_backpropagation_loss
@@ -22,8 +23,10 @@ from course_lib.losses.penalty import gradient_penalty_loss, teacher_gradient_no
 from course_lib.losses.soft_target import soft_target_loss
 
 __all__ = [
+    "NO_LABEL",
     "PullBack",
     "angle_loss",
+    "class_dimension",
     "confidence_weighted_loss",
     "differentiates",
     "double_backpropagation_loss",

@@ -26,17 +26,92 @@ def check_logits(*, columns: int = 2, **logits: Tensor) -> None:
             )
 
 
-def check_labels(labels: Tensor, student_logits: Tensor) -> None:
-    """Refuse labels that are not class indices, one per row of the logits.
+NO_LABEL = -100  # as in PyTorch: an example, or a position, whose class nobody knows
+
+
+def class_dimension(logits: Tensor) -> int:
+    """Where the classes of logits are: (N, C) and (N, L, C) have them last, maps (N, C, H, W) after the examples."""
+    return 1 if logits.ndim == 4 else logits.ndim - 1
+
+
+def check_outputs(**logits: Tensor) -> None:
+    """Refuse logits that are not floating point of one shape (N, C), (N, L, C) or (N, C, H, W) with C ≥ 2."""
+    for value in logits.values():
+        if isinstance(value, Tensor) and value.ndim in (3, 4):
+            break
+    else:
+        return check_logits(**logits)
+    first_name, first = next(iter(logits.items()))
+    for name, value in logits.items():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != first.shape:
+            came = (
+                f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            )
+            raise CourseError(
+                f"{name} must be a floating-point tensor of the shape of {first_name}, {tuple(first.shape)}, got {came}"
+            )
+    if not first.shape[0] or first.shape[class_dimension(first)] < 2:
+        raise CourseError(
+            f"{first_name} must have shape (N, C), (N, L, C) or (N, C, H, W) with N ≥ 1 and C ≥ 2, got "
+            f"{tuple(first.shape)}"
+        )
+    return None
+
+
+def classes_first(logits: Tensor) -> Tensor:
+    """(N, C) to (C, N), (N, L, C) to (C, N, L), (N, C, H, W) to (C, N, H, W), in float32 or wider."""
+    return at_least_float32(logits).movedim(class_dimension(logits), 0)
+
+
+def log_shares(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
+    """log softmax(z/T) with the classes first, (C, N, ...).
+
+    PyTorch's CPU kernel is several times slower along a short last dimension than along an earlier one, and with ten
+    classes this is most of a small student's step.
+    """
+    return (classes_first(logits) / temperature).log_softmax(dim=0)
+
+
+def mean_over(values: Tensor, mask: Tensor | None) -> Tensor:
+    """The mean of the values, (N, ...), where the mask is true; 0 where it is so nowhere.
+
+    Written so that ``torch.vmap`` can take it.
+    """
+    if mask is None:
+        return values.mean()
+    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+
+
+def check_mask(mask: Tensor | None, logits: Tensor) -> None:
+    """Refuse a mask that is not true or false for every position of the logits."""
+    if mask is None:
+        return
+    expected = positions_of(logits)
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != expected:
+        came = f"{mask.dtype} {tuple(mask.shape)}" if isinstance(mask, Tensor) else type(mask).__name__
+        raise CourseError(f"mask must be a torch.bool tensor of shape {expected}, got {came}")
+
+
+def positions_of(logits: Tensor) -> tuple[int, ...]:
+    """The shape of the logits without the classes."""
+    place = class_dimension(logits)
+    return tuple(size for dimension, size in enumerate(logits.shape) if dimension != place)
+
+
+def check_labels(labels: Tensor, student_logits: Tensor, *, soft: bool = False) -> None:
+    """Refuse labels that are not class indices, one per position of the logits, or, if ``soft``, shares of classes.
 
     Whether an index is below C is left to PyTorch: looking at values would wait for the GPU at every step.
     """
-    expected = tuple(student_logits.shape[:1])
-    if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or tuple(labels.shape) != expected:
-        came = (
-            f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
-        )
-        raise CourseError(f"labels must be torch.int64 class indices of shape {expected}, got {came}")
+    expected = positions_of(student_logits)
+    if isinstance(labels, Tensor):
+        if labels.dtype == torch.int64 and tuple(labels.shape) == expected:
+            return
+        if soft and labels.is_floating_point() and labels.shape == student_logits.shape:
+            return
+    came = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else type(labels).__name__
+    shares = f", or shares of the classes of shape {tuple(student_logits.shape)}" if soft else ""
+    raise CourseError(f"labels must be torch.int64 class indices of shape {expected}{shares}, got {came}")
 
 
 def check_positive(**values: float | Tensor) -> None:
@@ -73,9 +148,5 @@ def at_least_float32(logits: Tensor) -> Tensor:
 
 
 def log_softmax(logits: Tensor, temperature: float | Tensor = 1.0) -> Tensor:
-    """log softmax(z/T) over the classes of logits z, (N, C) → (N, C), in float32 or wider.
-
-    PyTorch's CPU kernel is several times slower along a short last dimension than along an earlier one, and with
-    ten classes this is most of a small student's step: so the classes go first, (C, N), and back.
-    """
-    return (at_least_float32(logits).t() / temperature).log_softmax(dim=0).t()
+    """log softmax(z/T) over the classes of logits z, (N, C) → (N, C), in float32 or wider."""
+    return log_shares(logits, temperature).t()

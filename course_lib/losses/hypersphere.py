@@ -126,8 +126,8 @@ def spherical_soft_target_loss(
         CourseError: a shape or type does not fit, or T is not a finite number above 0.
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
-    own, target = (_centred(at_least_float32(logits)) for logits in (student_logits, teacher_logits))
-    radius = _radius(target).mean().detach()
+    own, target = (_centred(at_least_float32(logits)) for logits in (student_logits, teacher_logits.detach()))
+    radius = _radius(target).mean()
     return soft_target_loss(radius * _direction(own), radius * _direction(target), temperature)
 
 
@@ -157,7 +157,7 @@ def _flat(student: Tensor, teacher: Tensor, *, equal: bool = True) -> tuple[Tens
             raise CourseError(
                 f"{name} must have shape (N, ...) with at least one example and one number, got {tuple(value.shape)}"
             )
-    own, target = at_least_float32(student.flatten(1)), at_least_float32(teacher.flatten(1))
+    own, target = at_least_float32(student.flatten(1)), at_least_float32(teacher.detach().flatten(1))
     if len(own) != len(target):
         raise CourseError(f"teacher must have {len(own)} examples like student, got {len(target)}")
     if equal and own.shape != target.shape:

@@ -2,24 +2,27 @@
 
 from torch import Tensor
 
-from course_lib.losses._common import at_least_float32, check_logits
+from course_lib.losses._common import check_mask, check_outputs, classes_first, mean_over
 
 
-def logit_loss(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
+def logit_loss(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:
     """Squared distance of the logits, 1/N Σ_i ‖F(x_i) − y_i‖².
 
     Ba and Caruana, "Do Deep Nets Really Need to be Deep?", 2014.
 
     Args:
-        student_logits: F, shape (N, C), any floating type; half precision is computed in float32.
-        teacher_logits: y, same shape.
+        student_logits: F, shape (N, C), any floating type; half precision is computed in float32. Sequences
+            (N, L, C) and maps (N, C, H, W) have logits at each position.
+        teacher_logits: y, same shape; no gradient flows back to it.
+        mask: torch.bool, one per position, (N,), (N, L) or (N, H, W): which of them count. All if None.
 
     Returns:
-        A scalar, in squared logits: sum over classes, mean over examples (so C times ``F.mse_loss``).
+        A scalar, in squared logits: sum over classes, mean over all positions that count (so C times ``F.mse_loss``).
 
     Raises:
         CourseError: a shape or type does not fit.
     """
-    check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
-    difference = at_least_float32(student_logits) - at_least_float32(teacher_logits)  # (N, C)
-    return difference.square().sum(dim=1).mean()
+    check_outputs(student_logits=student_logits, teacher_logits=teacher_logits)
+    check_mask(mask, student_logits)
+    difference = classes_first(student_logits) - classes_first(teacher_logits.detach())  # (C, N, ...)
+    return mean_over(difference.square().sum(dim=0), mask)

@@ -14,7 +14,7 @@ from torchmetrics.functional.classification import multiclass_calibration_error,
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError, check_count
-from course_lib.losses import hard_label_loss
+from course_lib.losses import NO_LABEL, hard_label_loss
 from course_lib.training import teacher_logits as logits_of
 
 
@@ -37,27 +37,37 @@ class Scores:
     confusion: Tensor
 
 
-def accuracy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Share of right answers.
+def accuracy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tensor:
+    """Share of right answers, of examples or of positions.
 
     Args:
-        logits: (..., N, C), any number of leading dimensions, e.g. one for the students.
-        labels: (N,) class indices.
+        logits: (..., N, C), any number of leading dimensions, e.g. one for the students; of sequences (..., N, L, C),
+            of maps (..., N, C, H, W).
+        labels: class indices, (N,), (N, L) or (N, H, W); -100 where there is none, which then does not count.
+        mask: torch.bool, in the shape of the labels: which of them count. All if None.
 
     Returns:
         float64, one value per leading index: (...).
 
     Raises:
-        CourseError: the numbers of examples differ, there are none, a label is not a class, or a logit is NaN.
+        CourseError: the shapes do not fit, nothing counts, a label is not a class, or a logit is NaN.
     """
-    if logits.ndim < 2 or labels.ndim != 1 or logits.shape[-2] != len(labels) or len(labels) == 0:
+    logits, labels = logits.detach().cpu(), labels.cpu()
+    if labels.ndim == 3 and logits.ndim >= 4:
+        logits = logits.movedim(-3, -1)  # the classes of maps come after the examples
+    fits = logits.ndim > labels.ndim and logits.shape[-labels.ndim - 1 : -1] == labels.shape
+    if not fits or not len(labels) or (mask is not None and mask.shape != labels.shape):
         raise CourseError(
             f"logits must have shape (..., N, C) and labels (N,) with N ≥ 1, "
             f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
-    logits, labels = logits.detach().cpu(), labels.cpu()
-    _check_values(logits, labels)
-    return (logits.argmax(dim=-1) == labels).double().mean(dim=-1)
+    counted = labels != NO_LABEL if mask is None else (labels != NO_LABEL) & mask.cpu()
+    if not counted.any():
+        raise CourseError("labels must hold at least one class that counts, got none")
+    flat, known = logits.flatten(-labels.ndim - 1, -2), counted.flatten()
+    flat, labels = flat[..., known, :], labels.flatten()[known]
+    _check_values(flat, labels)
+    return (flat.argmax(dim=-1) == labels).double().mean(dim=-1)
 
 
 def agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:

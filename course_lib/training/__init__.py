@@ -1,9 +1,9 @@
 """Training: objectives of named terms, recipes, the teacher's cache, and the one loop for one student or many."""
 
-from course_lib.training.cache import TeacherCache, cache_teacher, teacher_logits
-from course_lib.training.checkpoint import Checkpoints
+from course_lib.training.answers import answers_from, save_answers
+from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints, teacher_logits
+from course_lib.training.checkpoint import Checkpoints, load_weights
 from course_lib.training.controls import (
-    answers_from,
     evened_dark_knowledge,
     exchanged_gradients,
     permuted_dark_knowledge,
@@ -27,6 +27,7 @@ from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.sources import (
+    INDEX,
     INPUTS,
     LABELS,
     SOFT_MATRIX,
@@ -35,6 +36,7 @@ from course_lib.training.sources import (
     TEACHER_GRADIENTS,
     TEACHER_LOGITS,
     Source,
+    extra,
     student_activation,
     teacher_activation,
 )
@@ -42,6 +44,7 @@ from course_lib.training.steps import TrainingDiverged
 from course_lib.training.watch import Watch
 
 __all__ = [
+    "INDEX",
     "INPUTS",
     "LABELS",
     "LOSSES",
@@ -68,6 +71,8 @@ __all__ = [
     "confidence_weighted",
     "evened_dark_knowledge",
     "exchanged_gradients",
+    "extra",
+    "fingerprints",
     "first_weights",
     "fit",
     "fit_many",
@@ -76,9 +81,11 @@ __all__ = [
     "gradient_penalty",
     "hard_labels",
     "layer_responses",
+    "load_weights",
     "logits",
     "named_objective",
     "permuted_dark_knowledge",
+    "save_answers",
     "shared_logits",
     "shuffled_adapter",
     "smoothed_labels",

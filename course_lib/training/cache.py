@@ -23,8 +23,8 @@ class TeacherCache:
     Attributes:
         key: hash of the teacher's architecture and weights, of the examples as it saw them, and of what was asked.
         index: position of each example in the full data set, ascending, (N,) int64.
-        marks: fingerprint of each example's pixels, (N,) int64.
-        logits: (N, C) float32; with views (N, views, C) float16.
+        marks: fingerprint of each example's inputs, (N,) int64.
+        logits: (N, C) float32, or (N, L, C) or (N, C, H, W); with views (N, views, C) float16.
         soft_matrix: S with which the gradients were made, (C, m) or (N, C, m); None where none was given.
         gradients: JᵀS at the input, (N, m, *input_shape) float32; None without soft matrix.
         activations: by layer, each (N, *shape) float32.
@@ -51,7 +51,7 @@ class TeacherCache:
         Raises:
             CourseError: an example is not in the cache, or is there with other pixels.
         """
-        index, device = examples.index.cpu(), examples.images.device
+        index, device = examples.index.cpu(), examples.device
         place = torch.searchsorted(self.index, index).clamp(max=len(self.index) - 1)
         missing = self.index[place] != index
         if missing.any():
@@ -85,12 +85,18 @@ class TeacherCache:
 
 
 def fingerprints(examples: Examples, chunk: int = 4096) -> Tensor:
-    """A 64-bit mark of each example's pixels, (N,) int64: equal images, equal marks; others differ almost surely."""
-    pixels = examples.images[0].numel()
-    odd = torch.randint(2**62, (pixels,), generator=torch.Generator().manual_seed(0)) * 2 + 1
-    return torch.cat(
-        [(part.cpu().flatten(1).long() * odd).sum(dim=1) for part in examples.images.split(chunk)]  # (chunk,)
-    )
+    """A 64-bit mark of each example, (N,) int64: equal inputs, equal marks; others differ almost surely."""
+    bits = [_as_integers(part.cpu()) for part in examples.images.split(chunk)]  # (chunk, numbers)
+    odd = torch.randint(2**62, bits[0].shape[1:], generator=torch.Generator().manual_seed(0)) * 2 + 1
+    return torch.cat([(part * odd).sum(dim=1) for part in bits])
+
+
+def _as_integers(inputs: Tensor) -> Tensor:
+    """Numbers of any type as integers that differ where they do, (N, ...) → (N, numbers) int64."""
+    flat = inputs.reshape(len(inputs), -1)
+    if flat.is_floating_point():
+        return flat.double().view(torch.int64)
+    return flat.long()
 
 
 def cache_teacher(
@@ -125,8 +131,8 @@ def cache_teacher(
         The cache, on the CPU.
 
     Raises:
-        CourseError: the teacher does not return (N, C) finite logits, a layer or the soft matrix does not fit, or a
-            kept file is damaged.
+        CourseError: the teacher does not return finite logits, (N, C), (N, L, C) or (N, C, H, W), a layer or the soft
+            matrix does not fit, or a kept file is damaged.
     """
     if not len(examples):
         raise CourseError("examples must hold at least one example, got none")
@@ -164,12 +170,13 @@ def cache_teacher(
 
 
 def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
-    """Logits of a network for all examples, (N, C) float32, in eval mode; the mode is restored afterwards."""
+    """Logits of a network for all examples, (N, ...) float32, in eval mode; the mode is restored afterwards."""
     with evaluating(teacher), torch.no_grad():
         batches = _batches(teacher, examples, batch_size)
         logits = torch.cat([_logits(teacher, inputs).float() for _, inputs in batches])
-    if logits.ndim != 2 or len(logits) != len(examples) or not torch.isfinite(logits).all():
-        what = "NaN or infinite values" if logits.ndim == 2 else f"shape {tuple(logits.shape)}"
+    fits = logits.ndim >= 2 and len(logits) == len(examples)
+    if not fits or not torch.isfinite(logits).all():
+        what = "NaN or infinite values" if fits else f"shape {tuple(logits.shape)}"
         raise CourseError(f"the network must return finite logits of shape (N, C), got {what}")
     return logits
 
@@ -225,9 +232,11 @@ def _activations(
 
 def _batches(teacher: nn.Module, examples: Examples, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and inputs, on the teacher's device and in its precision."""
-    some = next(teacher.parameters(), torch.empty(0, device=examples.images.device))
+    some = next(teacher.parameters(), torch.empty(0, device=examples.device))
     for rows in torch.arange(len(examples)).split(batch_size):
-        yield rows, examples.batch(rows).to(some.device, some.dtype, copy=True)
+        inputs = examples.batch(rows)
+        precision = some.dtype if inputs.is_floating_point() else inputs.dtype  # tokens stay whole numbers
+        yield rows, inputs.to(some.device, precision, copy=True)
 
 
 def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
@@ -239,7 +248,7 @@ def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
 
 def _answers_alike(teacher: nn.Module, examples: Examples, cache: TeacherCache, number: int = 32) -> bool:
     """Whether the teacher still says about a few examples what the cache says, but for rounding on another device."""
-    few = examples.take(torch.arange(min(number, len(examples)), device=examples.images.device))
+    few = examples.take(torch.arange(min(number, len(examples)), device=examples.device))
     return alike(cache.lookup(few).cpu(), teacher_logits(teacher, few).cpu())
 
 
@@ -259,7 +268,7 @@ def _key(
     weights = teacher.state_dict()
     shapes = [(name, value.dtype, tuple(value.shape)) for name, value in weights.items()]
     asked = () if soft_matrix is None else (soft_matrix,)
-    content = content_hash(*weights.values(), examples.index, marks, examples.mean, examples.std, *asked)
+    content = content_hash(*weights.values(), examples.index, marks, *examples.scale, *asked)
     return hashlib.sha256(f"{teacher!r} {shapes} {layers} {views} {content}".encode()).hexdigest()
 
 

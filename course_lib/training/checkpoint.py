@@ -1,34 +1,25 @@
 """Checkpoints: a training that may be killed at any moment and is resumed as if it had not been."""
 
 import hashlib
-import inspect
 import io
 import logging
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 
-from course_lib import __version__
 from course_lib.errors import CourseError, check_count
-from course_lib.files import clear_unfinished, content_hash, write_atomically
-from course_lib.training.cache import alike
-from course_lib.training.feed import Feed
-from course_lib.training.objective import Objective, PerStudent, Term
-from course_lib.training.processes import by_first, of_all
-from course_lib.training.recipe import Recipe
-from course_lib.training.sources import Source
+from course_lib.files import clear_unfinished, write_atomically
+from course_lib.training.identity import Identity
+from course_lib.training.processes import gather_objects, on_rank_zero
 
 _MAGIC = b"course_lib checkpoint 3\n"
 _CONTENT = ("identity", "teacher", "done", "seconds", "record", "parts", "random")
-_IMAGES = 1024  # by which sets of examples are told apart
-_ANSWERS = 16  # examples about which teachers are compared
 _log = logging.getLogger(__name__)
 
 
@@ -47,6 +38,9 @@ class Checkpoints:
         fall_back: skip checkpoints that are damaged or of another training and resume from the newest that is
             neither, instead of stopping with an error; which one is logged as a warning.
 
+        extend: go on from a training with fewer steps that is the same in all else. Its learning rate must be constant:
+            then the student is, on a CPU bit for bit, the one trained for so many steps from the beginning.
+
     Raises:
         CourseError: a number below 1.
     """
@@ -55,6 +49,7 @@ class Checkpoints:
     every: int = 500
     keep: int = 2
     fall_back: bool = False
+    extend: bool = False
 
     def __post_init__(self) -> None:
         check_count(every=self.every, keep=self.keep)
@@ -84,7 +79,7 @@ class Weights:
                 value.copy_(state[name])
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes and reads the checkpoints of one training.
 
     Args:
@@ -97,7 +92,7 @@ class Keeper:
     def __init__(
         self,
         checkpoints: Checkpoints,
-        identity: "Identity",
+        identity: Identity,
         parts: Mapping[str, Stateful | None],
         fabric: Fabric,
     ):
@@ -129,9 +124,9 @@ class Keeper:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
         device = self._fabric.device
         cuda = torch.cuda.get_rng_state(device) if device.type == "cuda" else None
-        random = of_all({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
+        random = gather_objects({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
         parts = self._all(more)
-        by_first(lambda: self._write(done, seconds, record, random, parts), self._fabric)
+        on_rank_zero(lambda: self._write(done, seconds, record, random, parts), self._fabric)
 
     def _write(
         self, done: int, seconds: float, record: Tensor, random: list, parts: Mapping[str, Stateful]
@@ -165,7 +160,7 @@ class Keeper:
         for path in self._checkpoints.files():
             try:
                 kept = read(path)
-                self._identity.refuse_another(path, kept)
+                self._identity.refuse_another(path, kept, extend=self._checkpoints.extend)
             except CourseError as error:
                 if not self._checkpoints.fall_back:
                     raise
@@ -181,39 +176,16 @@ class Keeper:
         return None
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What makes a training this one and no other.
+def load_weights(path: str | Path) -> dict[str, Tensor]:
+    """The weights in a checkpoint by name, on the CPU, for ``load_state_dict``; of ``fit_many`` with (students, ...).
 
-    Attributes:
-        words: by name.
-        teacher: what the teacher says about some examples, by source. Numbers, because they may be rounded differently
-            when a teacher is asked once more, on another device or with another number of threads.
+    Args:
+        path: a file ``step-….ckpt`` of a training; ``Checkpoints(folder).files()`` lists them, the newest first.
+
+    Raises:
+        CourseError: it is not a checkpoint, or not complete.
     """
-
-    words: Mapping[str, str]
-    teacher: Mapping[str, Tensor]
-
-    def refuse_another(self, path: Path, kept: Mapping[str, Any]) -> None:
-        """Refuse the content of a checkpoint that belongs to another training."""
-        for name, now in self.words.items():
-            then = kept["identity"].get(name, "none")
-            if then != now:
-                before, after = _where_they_differ(then, now)
-                raise _another(path, name, f"{before}, now {after}")
-        asked, now = ", ".join(kept["teacher"]) or "none", ", ".join(self.teacher) or "none"
-        if asked != now:
-            raise _another(path, "teacher", f"asked for {asked}, now {now}")
-        for source, answers in self.teacher.items():
-            if not alike(kept["teacher"][source], answers):
-                raise _another(path, "teacher", f"its answers differ, {source}")
-
-
-def _another(path: Path, name: str, how: str) -> CourseError:
-    return CourseError(
-        f"{path} belongs to a training with another {name}: {how}; name another folder, or delete {path.parent} to "
-        "start again"
-    )
+    return read(Path(path))["parts"]["weights"]
 
 
 def read(path: Path) -> dict[str, Any]:
@@ -253,103 +225,3 @@ def _write(file: Any, content: dict[str, Any]) -> None:
     payload = buffer.getbuffer()
     file.write(_MAGIC + hashlib.sha256(payload).hexdigest().encode())
     file.write(payload)
-
-
-def identity(
-    objective: Objective,
-    feed: Feed,
-    recipe: Recipe,
-    seeds: Iterable[int],
-    network: nn.Module,
-    fabric: Fabric,
-    own: Tensor | None = None,
-) -> Identity:
-    """What makes a training this one and no other; not how often it is looked at or kept, which changes no weight.
-
-    Args:
-        own: which of the examples are each student's, where they are several.
-        others: of the training.
-
-    Raises:
-        CourseError: a setting of a term cannot be recognised, or is a random generator, whose state no checkpoint
-            holds.
-    """
-    examples = feed.examples
-    some = examples.images[:: max(1, len(examples) // _IMAGES)]
-    contents = [examples.index, examples.labels, examples.mean, examples.std, some]
-    contents += [] if own is None else [own]
-    shapes = (f"{name} {tuple(value.shape)}" for name, value in network.state_dict().items())
-    words = {
-        "version of course_lib": __version__,
-        "recipe": repr(recipe),
-        "seed": ", ".join(map(str, seeds)),
-        "objective": "; ".join(map(_words, objective.terms)),
-        "network": _one_line(network),
-        "list of weights": ", ".join(shapes),
-        "set of examples": f"{len(examples)}, {_short(*contents)}",
-        "set of views": str(feed.views),
-        "precision": fabric.strategy.precision.precision,
-        "number of processes": str(fabric.world_size),
-    }
-    answers = {str(source): value.cpu() for source, value in feed.of_teacher(_ANSWERS).items()}
-    return Identity(words, dict(sorted(answers.items())))
-
-
-def _one_line(network: nn.Module) -> str:
-    """All layers with their settings, also those without weights, such as dropout and its rate."""
-    return " ".join(repr(network).split())
-
-
-def _words(term: Term) -> str:
-    """All that the loss is called with, defaults too; not its code."""
-    parameters = inspect.signature(term.loss).parameters.values()
-    defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
-    settings = {"weight": term.weight, **defaults, **term.settings, **term.sources}
-    # What a functools.partial was given without a name.
-    settings |= {f"argument {place}": value for place, value in enumerate(getattr(term.loss, "args", ()))}
-    shown = [f"{key}={_value(term, key, value)}" for key, value in settings.items() if key != term.by]
-    if term.layers:
-        shown.append(f"layers={'+'.join(term.layers)}")
-    return f"{term.name}: {term.loss_name}({', '.join(shown)})"
-
-
-def _value(term: Term, key: str, value: Any) -> str:
-    """A setting in words that are the same in every process."""
-    if isinstance(value, torch.Generator):
-        raise CourseError(
-            f"term {term.name!r} has a random generator of its own ({key}), whose state no checkpoint holds: leave it "
-            "out, and the training's seed is used"
-        )
-    if isinstance(value, PerStudent):
-        value = value.values
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_value(term, key, each) for each in value)}]"
-    if isinstance(value, np.ndarray):
-        value = torch.as_tensor(value)
-    if isinstance(value, Tensor):
-        return f"{tuple(value.shape)} {_short(value)}"
-    if value is None or isinstance(value, str | int | float | np.number | Source):
-        return str(value)
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
-    raise CourseError(
-        f"term {term.name!r} has a setting ({key}) that a checkpoint cannot recognise: it must be made of numbers, "
-        f"words, tensors, lists and functions, got {type(value).__name__}"
-    )
-
-
-def _short(*tensors: Tensor) -> str:
-    return content_hash(*tensors)[:12]
-
-
-def _where_they_differ(then: str, now: str, limit: int = 120) -> tuple[str, str]:
-    """Both, cut to what a person can read, so that the difference is seen."""
-    pairs = enumerate(zip(then, now, strict=False))
-    first = next((place for place, (a, b) in pairs if a != b), min(len(then), len(now)))
-    start = max(0, first - limit // 3) if max(len(then), len(now)) > limit else 0
-
-    def part(text: str) -> str:
-        shown = text[start : start + limit]
-        return ("…" if start else "") + shown + ("…" if start + limit < len(text) else "")
-
-    return part(then), part(now)

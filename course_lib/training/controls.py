@@ -1,4 +1,4 @@
-"""Teachers that are not networks: answers from anywhere, and answers whose knowledge was destroyed for a control."""
+"""Answers of a teacher whose knowledge was destroyed, or exchanged, for a control."""
 
 import math
 from dataclasses import replace
@@ -6,44 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from course_lib.data import Examples
 from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError, check_positive
 from course_lib.files import content_hash
-from course_lib.training.cache import TeacherCache, fingerprints
-
-
-def answers_from(logits: Tensor, examples: Examples) -> TeacherCache:
-    """A teacher made of ready answers, in place of a network.
-
-    Args:
-        logits: one row per example, (N, C), in the order of the examples. Probabilities p are given as their logarithm.
-        examples: what they are the answers to.
-
-    Returns:
-        The cache, on the CPU, to be given as ``teacher``.
-
-    Raises:
-        CourseError: the logits are not one finite row per example.
-    """
-    if not isinstance(logits, Tensor) or not logits.is_floating_point() or logits.ndim != 2:
-        came = (
-            f"{logits.dtype} {tuple(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
-        )
-        raise CourseError(f"logits must be floating point of shape (N, C), got {came}")
-    if len(logits) != len(examples):
-        raise CourseError(
-            f"logits must be one row for each of the {len(examples)} examples, got {len(logits)}"
-        )
-    if not torch.isfinite(logits).all():
-        raise CourseError(
-            "logits must be finite numbers, got NaN or infinity (the logarithm of a probability of 0?)"
-        )
-    kept = logits.detach().cpu().float()
-    order = examples.index.cpu().argsort()
-    marks = fingerprints(examples)
-    key = content_hash(kept, examples.index, marks)
-    return TeacherCache(key, examples.index.cpu()[order], marks[order], kept[order])
+from course_lib.training.cache import TeacherCache
 
 
 def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCache:

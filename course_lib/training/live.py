@@ -34,7 +34,7 @@ class LiveTeacher:
         self.network, self.soft_matrix = network, soft_matrix
 
     def answers(self, inputs: Tensor, labels: Tensor, wanted: Iterable[Source]) -> dict[Source, Tensor]:
-        """What is wanted of the teacher about inputs (B, C, H, W) with labels (B,), each with B in front.
+        """What is wanted of the teacher about inputs (B, ...) with labels (B, ...), each with B in front.
 
         Raises:
             CourseError: gradients or the soft matrix are wanted and none was given, or a layer does not exist.
@@ -47,7 +47,8 @@ class LiveTeacher:
             )
         layers = sorted({each.layer for each in wanted if each.name == "teacher_activation"})
         some = next(self.network.parameters(), inputs)
-        seen = inputs.detach().to(some.device, some.dtype)
+        seen = inputs.detach().to(some.device)
+        seen = seen.to(some.dtype) if seen.is_floating_point() else seen  # tokens stay whole numbers
         differentiated = TEACHER_GRADIENTS in wanted
         with (
             evaluating(self.network),

@@ -1,36 +1,28 @@
 """The one training loop, on Lightning Fabric: for one student, and for many at once on stacked parameters."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 
-import torch
+import numpy as np
 from lightning_fabric import Fabric
 from lightning_fabric.loggers import Logger
-from torch import Tensor, nn
-from torch.func import stack_module_state
-from torch.optim import Optimizer
+from torch import nn
 
 from course_lib.data import Examples, Views
-from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError
 from course_lib.progress import Progress
-from course_lib.training.checkpoint import Checkpoints, Keeper, Weights, identity
-from course_lib.training.feed import Feed, Teacher, pool
+from course_lib.training.batches import BatchSource, Teacher, pool
+from course_lib.training.checkpoint import Checkpoints, CheckpointWriter
+from course_lib.training.identity import identity
 from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
-from course_lib.training.passes import Forward, StackedForward
-from course_lib.training.processes import average_gradients, check_shares, seed_of_process, share
-from course_lib.training.recipe import Recipe, batch_order
-from course_lib.training.recorded import record
+from course_lib.training.processes import check_shares
+from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.snapshots import Snapshots
 from course_lib.training.steps import Steps
-from course_lib.training.threads import suited_threads
+from course_lib.training.students import ManyStudents, OneStudent, learning, seeded
 from course_lib.training.watch import Watch, Watcher
 
-# Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
-RECORD_FROM = 200
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
 
 
@@ -85,50 +77,28 @@ def fit(
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
     check_shares(min(recipe.batch_size, len(examples)), fabric)
-    with _seeded(seed):
-        network = _learning(build_model())
-        feed = Feed(objective, examples, teacher, views)
-        if feed.teachers > 1:
-            raise CourseError(f"teacher must be one, got {feed.teachers}: train them with fit_many")
-        plain = not objective.differentiated and not objective.student_layers
-        wrapped = torch.compile(network, dynamic=False) if compile and plain else network
-        model, optimizer = fabric.setup(wrapped, recipe.make_optimizer(network.parameters()))
-        # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
-        # round the wrapper, which may cast.
-        called = _uncoupled(network) if objective.differentiated else model
-        layers, differentiated = objective.student_layers, objective.differentiated
-        _, macs = feed.rehearse(Forward(network, network, layers, differentiated), network, objective)
-        network.train()
-        model.train()
-        if fabric.global_rank:  # other dropout than the first process's
-            torch.manual_seed(seed_of_process(seed, fabric.global_rank))
-        epochs = batch_order(len(examples), recipe.batch_size, seed, len(views) if views else 1)
-        order = chain.from_iterable(epoch.to(fabric.device).unbind(0) for epoch in epochs)
-        logs = Logs(fabric.loggers if loggers is None else loggers)
+    logs = Logs(fabric.loggers if loggers is None else loggers)
+    with seeded(seed):
+        network = learning(build_model)
+        batches = BatchSource(objective, examples, teacher, views)
+        if batches.teachers > 1:
+            raise CourseError(f"teacher must be one, got {batches.teachers}: train them with fit_many")
+        own = objective.own_copy(fabric.device)
+        student = OneStudent(network, own, batches, recipe, seed, fabric, compile)
         watcher = Watcher(watch, network, logs) if watch else None
-        weights = network.state_dict()
-        snapshots, keeper = Snapshots(keep, recipe, weights), None
-        if checkpoints:
-            made = identity(objective, feed, recipe, (seed,), network, fabric)
-            parts = {"weights": Weights(weights), "optimizer": optimizer, "scaler": _scaler(fabric)}
-            keeper = Keeper(checkpoints, made, parts, fabric)
-        passes, back = Forward(called, network, layers, differentiated), _backward(fabric, optimizer)
-
-        def take(draws: Tensor) -> Tensor:
-            values = back(*objective(passes(feed(share(draws, fabric)))))
-            if differentiated:
-                average_gradients(network.parameters(), fabric)
-            return values
-
-        names = (*objective.names, "total")
-        steps = Steps(
-            take, order, optimizer, fabric, recipe, names, (seed,), progress, logs, snapshots, keeper, watcher
+        history, seconds, snapshots = _train(
+            student, batches, recipe, fabric, checkpoints, logs, progress, keep, watcher
         )
-        batch = min(recipe.batch_size, len(examples)) // fabric.world_size
-        with passes, suited_threads(macs * batch, fabric.device):
-            history, seconds = steps.run()
-    history = {name: values[:, 0] for name, values in history.items()}
-    return Run(network.eval(), history, seconds, seed, watcher.seen if watcher else [], snapshots.taken)
+    return Run(
+        network.eval(),
+        {name: values[:, 0] for name, values in history.items()},
+        seconds,
+        seed,
+        watcher.seen if watcher else [],
+        snapshots.taken,
+        {name: module.eval() for name, module in own.modules.items()},
+        {name: float(value) for name, value in student.balanced.items()},
+    )
 
 
 def fit_many(
@@ -155,8 +125,9 @@ def fit_many(
         examples: one set for all, or one per seed, of equal sizes and from one data set.
         seeds: one per student.
         teacher: one for all, or a list of one per student, each knowing all examples of all students.
-        objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions: in a long
-            training the step is recorded once and replayed.
+        objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions of their arguments
+            and parameters: in a long training the step is recorded once and replayed. Parameters of a loss start equal
+            for all students and are learned by each for itself.
         fabric: device, precision and loggers; one process.
         loggers: as in ``fit``, told of the means over the students.
         keep: numbers of steps after which all students are kept as well (``Runs.at``, ``Runs.over``).
@@ -175,145 +146,61 @@ def fit_many(
     together, own = together.to(fabric.device), own.to(fabric.device)
     networks = []
     for seed in seeds:
-        with _seeded(seed):
-            networks.append(_learning(build_model()))
-    _refuse_coupled(networks[0])
-    skeleton, parameters = _stacked(networks, fabric.device)
-    if objective.differentiated:
-        _uncoupled(skeleton)
-    learned = [name for name, parameter in parameters.items() if parameter.requires_grad]
-    feed = Feed(objective, together, teacher, views)
-    layers, differentiated = objective.student_layers, objective.differentiated
-    if feed.teachers not in (1, len(seeds)):
-        raise CourseError(f"teacher must be one, or one per student ({len(seeds)}), got {feed.teachers}")
-    with _seeded(seeds[0]):
-        rehearsed, macs = feed.rehearse(
-            Forward(skeleton, skeleton, layers, differentiated), skeleton, objective, len(seeds)
-        )
-    shapes = {name: value.shape[1:] for name, value in rehearsed.activations.items()}
-    skeleton.train()
-    passes = StackedForward(skeleton, layers, differentiated, shapes)
-    knobs = {name: value.to(fabric.device) for name, value in objective.knobs(len(seeds)).items()}
-    optimizer = fabric.setup_optimizers(recipe.make_optimizer(parameters[name] for name in learned))
-    stacked = torch.vmap(
-        lambda weights, settings, batch: objective(passes(weights, batch), settings),
-        out_dims=(0, 1),
-        randomness="different",
+        with seeded(seed):
+            networks.append(learning(build_model))
+    batches = BatchSource(objective, together, teacher, views)
+    students = ManyStudents(networks, objective.own_copy(fabric.device), batches, recipe, seeds, fabric, own)
+    logs = Logs(fabric.loggers if loggers is None else loggers)
+    history, seconds, snapshots = _train(students, batches, recipe, fabric, checkpoints, logs, progress, keep)
+    return Runs(
+        students.network.eval(),
+        {name: value.detach() for name, value in students.weights.items()},
+        history,
+        seconds,
+        seeds,
+        snapshots.taken,
+        students.loss_modules(),
+        students.balanced,
     )
 
-    def step(weights: Mapping[str, Tensor], batch: Mapping) -> tuple[Tensor, Tensor]:
-        with nullcontext() if differentiated else fabric.autocast():
-            return stacked(weights, knobs, batch)  # (students,), (terms + 1, students)
 
-    count = len(views) if views else 1
-    orders = [batch_order(own.shape[1], recipe.batch_size, seed, count) for seed in seeds]
-    batch = min(recipe.batch_size, own.shape[1])
-    threads = suited_threads(macs * batch * len(seeds), fabric.device)
-    with passes, threads, _seeded(seeds[0]):  # the seed of random numbers in the losses
-        some = feed(own[:, :batch] * count)
-        take = _stacked_step(step, parameters, feed, some, fabric, optimizer, recipe.steps)
-        snapshots, keeper = Snapshots(keep, recipe, parameters), None
-        if checkpoints:
-            made = identity(objective, feed, recipe, seeds, skeleton, fabric, own)
-            parts = {"weights": Weights(parameters), "optimizer": optimizer, "scaler": _scaler(fabric)}
-            keeper = Keeper(checkpoints, made, parts, fabric)
-        order = _stacked_order(orders, own, count)
-        names = (*objective.names, "total")
-        logs = Logs(fabric.loggers if loggers is None else loggers)
-        history, seconds = Steps(
-            take, order, optimizer, fabric, recipe, names, seeds, progress, logs, snapshots, keeper
-        ).run()
-    weights = {name: value.detach() for name, value in parameters.items()}
-    return Runs(skeleton.eval(), weights, history, seconds, seeds, snapshots.taken)
-
-
-def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:
-    """The first network, and all networks' parameters by name, (students, *shape), on the device."""
-    networks = [network.to(device) for network in networks]
-    learned = {name for name, parameter in networks[0].named_parameters() if parameter.requires_grad}
-    stacked = stack_module_state(networks)[0].items()
-    return networks[0], {name: value.detach().requires_grad_(name in learned) for name, value in stacked}
-
-
-def _backward(fabric: Fabric, optimizer: Optimizer) -> Callable[[Tensor, Tensor], Tensor]:
-    """What follows a forward pass: puts the total's gradients in place and hands the record on."""
-
-    def back(total: Tensor, values: Tensor) -> Tensor:
-        optimizer.zero_grad(set_to_none=True)
-        fabric.backward(total)
-        return values
-
-    return back
-
-
-def _stacked_step(step, parameters, feed, some, fabric, optimizer, steps) -> Callable[[Tensor], Tensor]:
-    """One step of all students from the draws of their batches; replayed from a recording where that pays and works."""
-    # A recording would leave out the scaling of the losses.
-    worthwhile = steps >= RECORD_FROM and not _scaler(fabric)
-    with _forked():  # recording draws random numbers too
-        replay = record(step, parameters, some) if worthwhile else None
-    if replay is None:
-        back = _backward(fabric, optimizer)
-
-        def take(rows: Tensor) -> Tensor:
-            totals, values = step(parameters, feed(rows))
-            return back(totals.sum(), values)
-
-    else:
-
-        def take(rows: Tensor) -> Tensor:
-            values, gradients = replay(feed(rows))
-            for name, gradient in gradients.items():
-                parameters[name].grad = gradient
-            return values
-
-    return take
-
-
-def _stacked_order(orders: Sequence[Iterator], own: Tensor, views: int) -> Iterator[Tensor]:
-    """Batches for all students, (students, B): each student's draws, turned into draws from the common set."""
-    while True:
-        draws = torch.stack([next(order) for order in orders]).to(own.device)  # (students, batches, B)
-        rows = own.gather(1, (draws // views).flatten(1)).view_as(draws)
-        yield from (rows * views + draws % views).unbind(dim=1)
-
-
-def _learning(network: nn.Module) -> nn.Module:
-    if not isinstance(network, nn.Module) or not any(p.requires_grad for p in network.parameters()):
-        raise CourseError(
-            f"build_model must make a network with weights to learn, got {type(network).__name__}"
+def _train(
+    students: OneStudent | ManyStudents,
+    batches: BatchSource,
+    recipe: Recipe,
+    fabric: Fabric,
+    checkpoints: Checkpoints | None,
+    logs: Logs,
+    progress: bool | Progress,
+    keep: Iterable[int],
+    watcher: Watcher | None = None,
+) -> tuple[dict[str, np.ndarray], float, Snapshots]:
+    """Take all steps: the history by term, (steps, students) each, the seconds, and the students at smaller budgets."""
+    if students.balanced:
+        logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
+    snapshots, writer = Snapshots(keep, recipe, students.weights), None
+    if checkpoints:
+        made = identity(
+            students.objective, batches, recipe, students.seeds, students.network, fabric, students.own
         )
-    if others := {p.dtype for p in network.parameters()} - {torch.float32}:
-        raise CourseError(f"build_model must make a network with weights in float32, got {others.pop()}")
-    return network
-
-
-def _refuse_coupled(model: nn.Module) -> None:
-    """Batch norm updates buffers, dropout draws random numbers, shared weights would be stacked once and used twice."""
-    if len(list(model.parameters())) < sum(1 for _ in model.named_parameters(remove_duplicate=False)):
-        raise CourseError(
-            "build_model makes a network whose layers share weights; train such students with fit"
+        writer = CheckpointWriter(checkpoints, made, students.parts, fabric)
+    with students.running():
+        steps = Steps(
+            take=students.take,
+            order=students.order(),
+            optimizer=students.optimizer,
+            fabric=fabric,
+            recipe=recipe,
+            names=(*students.objective.names, "total"),
+            seeds=students.seeds,
+            progress=progress,
+            logs=logs,
+            snapshots=snapshots,
+            writer=writer,
+            watcher=watcher,
         )
-    for name, module in model.named_modules():
-        kind = type(module).__name__
-        if any(True for _ in module.buffers(recurse=False)) or (
-            getattr(module, "p", 0) and "Dropout" in kind
-        ):
-            raise CourseError(
-                f"build_model makes a network with a {kind} layer ({name!r}), which cannot be trained in a stack; "
-                "train such students one at a time with fit"
-            )
-
-
-def _uncoupled(network: nn.Module) -> nn.Module:
-    """A network whose logits may be differentiated for every example by itself."""
-    for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
-            raise CourseError(
-                f"build_model makes a network with a {type(module).__name__} layer ({name!r}), which couples the "
-                "examples of a batch, so that they have no gradient of their own: use GroupNorm instead"
-            )
-    return network
+        history, seconds = steps.run()
+    return history, seconds, snapshots
 
 
 def _with_float32_weights(fabric: Fabric) -> Fabric:
@@ -325,11 +212,6 @@ def _with_float32_weights(fabric: Fabric) -> Fabric:
     return fabric
 
 
-def _scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
-    """Of the losses, in a precision with little range."""
-    return getattr(fabric.strategy.precision, "scaler", None)
-
-
 def _one_process(fabric: Fabric) -> Fabric:
     if fabric.world_size > 1:
         raise CourseError(f"fabric must have one process, got {fabric.world_size}")
@@ -337,20 +219,6 @@ def _one_process(fabric: Fabric) -> Fabric:
 
 
 def _fabric_for(examples: Examples) -> Fabric:
-    device = examples.images.device
+    device = examples.device
     devices = 1 if device.type == "cpu" else [device.index or 0]
     return Fabric(accelerator=device.type, devices=devices)
-
-
-@contextmanager
-def _seeded(seed: int) -> Iterator[None]:
-    """Draw from the seed inside, and leave the global random state as it was."""
-    check_seed(seed)
-    with _forked():
-        torch.manual_seed(int(seed))
-        yield
-
-
-def _forked() -> AbstractContextManager:
-    """Leave the random state as it was, of all GPUs, because a seed sets all; of none where none is in use yet."""
-    return torch.random.fork_rng(range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ())

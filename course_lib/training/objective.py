@@ -1,15 +1,21 @@
 """What a student is trained for: a list of named, weighted loss terms, so that a new loss never needs a new loop."""
 
-import inspect
+import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from inspect import Parameter
+from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.func import functional_call
 
-from course_lib.errors import CourseError
-from course_lib.training.passes import Pass
-from course_lib.training.sources import BY_PARAMETER, SOFT_MATRIX, STUDENT_GRADIENTS, Source
+from course_lib.errors import CourseError, check_positive
+from course_lib.training.forward import ForwardResult
+from course_lib.training.loss_modules import ModuleLoss, module_of, name_of, signature_of
+from course_lib.training.sources import BY_PARAMETER, LABELS, SOFT_MATRIX, STUDENT_GRADIENTS, Source
+
+BALANCED = "balanced"
 
 
 @dataclass(frozen=True)
@@ -34,65 +40,63 @@ class Term:
     """One named, weighted loss of an objective.
 
     The loss's own parameter names say what it needs: ``student_logits``, ``teacher_logits``, ``labels``, ``inputs``,
-    ``activations``, ``teacher_gradients`` and ``soft_matrix`` are supplied by the loop; everything else is a setting
-    and is given here. Where a parameter has another name, name its ``Source``: ``student=student_activation("relu2")``.
+    ``index``, ``activations``, ``teacher_gradients`` and ``soft_matrix`` are supplied by the loop; everything else is a
+    setting and is given here. Where a parameter has another name, name its ``Source``:
+    ``student=student_activation("relu2")``.
+
+    A loss may have state: parameters that are learned with the student, such as a projector's, and buffers, such as a
+    memory. Then it is a ``torch.nn.Module``, or a method of one. Each training works on a copy of it, so that an
+    objective can be used again; ``Run.losses`` holds the copies as they are at the end.
 
     Args:
         name: under which the term is logged.
-        loss: pure function of tensors that returns a scalar.
-        weight: factor of the term in the total; a number, or ``PerStudent``.
+        loss: function of tensors that returns a scalar; pure, or a module or a module's method.
+        weight: factor of the term in the total; a number, or ``PerStudent``, or "balanced": the number with which the
+            term's gradient by the student's weights is, over the first batches and before the first step, as long as
+            that of all terms with a number together. ``Run.weights`` tells it.
         layers: whose activations a loss of ``activations`` is given, by name as in ``model.named_modules()``;
             "inputs" is the input itself.
+        lr: learning rate of the loss's own parameters; the recipe's if None.
         **settings: the loss's other arguments, e.g. ``temperature=4.0``; numbers and tensors may be ``PerStudent``.
 
     Raises:
-        CourseError: a setting is missing, unknown, or of a name that the loop supplies; layers are missing or useless.
+        CourseError: a setting is missing, unknown, or of a name that the loop supplies; layers are missing or useless;
+            a learning rate for a loss without parameters.
     """
 
     def __init__(
         self,
         name: str,
         loss: Callable[..., Tensor],
-        weight: float | PerStudent = 1.0,
+        weight: float | PerStudent | str = 1.0,
         layers: Iterable[str] = (),
+        *,
+        lr: float | None = None,
         **settings,
     ):
-        self.name, self.loss, self.weight = name, loss, weight
-        called = getattr(loss, "func", loss)  # what a functools.partial calls
-        self.loss_name = getattr(called, "__name__", type(called).__name__)
+        self.name, self.loss, self.weight, self.lr = name, loss, weight, lr
+        self.module = module_of(loss)
+        self.loss_name = name_of(loss)
         self.layers = (layers,) if isinstance(layers, str) else tuple(layers)
-        parameters = inspect.signature(loss).parameters
+        self.signature = signature_of(loss)
         # The parameter by which the loss differentiates the logits, see course_lib.losses.differentiates.
         self.by = getattr(loss, "differentiates", None)
         if self.by == "inputs":
             self.layers = ("inputs",)
-        supplied = [key for key in parameters if key in BY_PARAMETER or key == self.by]
-        self._refuse_unknown(settings, parameters, supplied)
+        supplied = [key for key in self.signature if key in BY_PARAMETER or key == self.by]
+        self._refuse_unknown(settings, supplied)
         self.sources = {key: value for key, value in settings.items() if isinstance(value, Source)}
         self.settings = {key: value for key, value in settings.items() if key not in self.sources}
         self.sources |= {key: BY_PARAMETER[key] for key in supplied if key not in settings and key != self.by}
-        missing = [
-            key
-            for key, parameter in parameters.items()
-            if key not in settings and key not in supplied and parameter.default is parameter.empty
-        ]
-        if missing:
-            raise CourseError(f"term {name!r} needs the setting {', '.join(missing)} of {self.loss_name}")
-        if bool(self.layers) != bool(self.by):
-            what = "needs layers, the names of the" if self.by else "was given layers, but takes no"
-            raise CourseError(f"term {name!r} {what} activations of {self.loss_name}")
-        if "soft_matrix" in self.settings and "teacher_gradients" in self.sources:
-            raise CourseError(
-                f"term {name!r} was given soft_matrix; {self.loss_name} takes it from the teacher's cache, "
-                "whose gradients belong to it: cache_teacher(..., soft_matrix=...)"
-            )
+        self._refuse_missing({*settings, *supplied})
+        self._refuse_unsuited()
 
-    def _refuse_unknown(self, settings: dict, parameters: Mapping, supplied: list[str]) -> None:
+    def _refuse_unknown(self, settings: Mapping[str, Any], supplied: list[str]) -> None:
         """A soft matrix may be given; other names that the loop supplies only as another ``Source``."""
         unknown = [
             key
             for key, value in settings.items()
-            if key not in parameters
+            if key not in self.signature
             or (
                 key in supplied
                 and key != "soft_matrix"
@@ -100,11 +104,47 @@ class Term:
             )
         ]
         if unknown:
-            known = [key for key in parameters if key not in supplied or key == "soft_matrix"]
+            known = [key for key in self.signature if key not in supplied or key == "soft_matrix"]
             raise CourseError(
                 f"term {self.name!r} was given {', '.join(unknown)}; {self.loss_name} takes the settings: "
                 f"{', '.join(known) or 'none'}"
             )
+        if modules := [key for key, value in settings.items() if isinstance(value, nn.Module)]:
+            raise CourseError(
+                f"term {self.name!r} was given a module as a setting ({modules[0]}), whose weights would not be "
+                "trained: make the loss a torch.nn.Module that holds it"
+            )
+
+    def _refuse_missing(self, given: set[str]) -> None:
+        missing = [
+            key
+            for key, parameter in self.signature.items()
+            if key not in given and parameter.default is Parameter.empty
+        ]
+        if missing:
+            raise CourseError(
+                f"term {self.name!r} needs the setting {', '.join(missing)} of {self.loss_name}"
+            )
+
+    def _refuse_unsuited(self) -> None:
+        if bool(self.layers) != bool(self.by):
+            what = "needs layers, the names of the" if self.by else "was given layers, but takes no"
+            raise CourseError(f"term {self.name!r} {what} activations of {self.loss_name}")
+        if "soft_matrix" in self.settings and "teacher_gradients" in self.sources:
+            raise CourseError(
+                f"term {self.name!r} was given soft_matrix; {self.loss_name} takes it from the teacher's cache, "
+                "whose gradients belong to it: cache_teacher(..., soft_matrix=...)"
+            )
+        if isinstance(self.weight, str) and self.weight != BALANCED:
+            raise CourseError(
+                f'term {self.name!r} needs a weight that is a number, PerStudent or "balanced", got {self.weight!r}'
+            )
+        if self.lr is not None:
+            check_positive(lr=self.lr)
+            if self.module is None or not any(each.requires_grad for each in self.module.parameters()):
+                raise CourseError(
+                    f"term {self.name!r} was given lr, but {self.loss_name} has no parameters to learn"
+                )
 
     @property
     def needs(self) -> tuple[str, ...]:
@@ -118,22 +158,46 @@ class Term:
         inputs = ("inputs",) if STUDENT_GRADIENTS in self.sources.values() else ()
         return tuple(dict.fromkeys((*self.layers, *inputs)))
 
+    def own_copy(self, known: dict[int, Any], device: torch.device) -> "Term":
+        """The same term with a copy of its loss's module on a device; ``known`` holds the copies made before."""
+        term = copy.copy(self)
+        if self.module is not None:
+            term.loss = copy.deepcopy(self.loss, known)
+            term.module = module_of(term.loss).to(device).train()
+        return term
+
     def knobs(self) -> dict[str, PerStudent]:
         """Weight and settings that differ between students, by ``"term.setting"``."""
         values = {"weight": self.weight, **self.settings}
         return {f"{self.name}.{key}": value for key, value in values.items() if isinstance(value, PerStudent)}
 
-    def __call__(self, supplied: Pass, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
+    def __call__(self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss, unweighted and weighted, both scalars."""
         arguments = {key: knobs.get(f"{self.name}.{key}", value) for key, value in self.settings.items()}
         arguments |= {key: supplied[source] for key, source in self.sources.items()}
         if self.by:
             arguments[self.by] = supplied.differentiable(self.layers, single=self.by == "inputs")
-        value = self.loss(**arguments)
+        own = {key: knobs[key] for key in self.state_names() if key in knobs}
+        value = self._call_with(own, arguments) if own else self.loss(**arguments)
         if not isinstance(value, Tensor) or value.ndim:
             came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"the loss of term {self.name!r} must return a scalar tensor, got {came}")
-        return value, knobs.get(f"{self.name}.weight", self.weight) * value
+        weight = knobs.get(f"{self.name}.weight", 1.0 if self.weight == BALANCED else self.weight)
+        return value, weight * value
+
+    def state_names(self) -> dict[str, str]:
+        """Names of the loss's own parameters in the module, by the names under which a stacked training has them."""
+        if self.module is None:
+            return {}
+        return {f"{self.name}/{name}": name for name, _ in self.module.named_parameters()}
+
+    def _call_with(self, own: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Tensor:
+        """The loss with other parameters than its module's."""
+        names = self.state_names()
+        called = ModuleLoss(self.loss, self.module)
+        return functional_call(
+            called, {f"module.{names[key]}": value for key, value in own.items()}, (), arguments
+        )
 
 
 class Objective:
@@ -189,8 +253,52 @@ class Objective:
                 )
         return {key: knob.stacked() for key, knob in knobs.items()}
 
+    @property
+    def modules(self) -> dict[str, nn.Module]:
+        """Modules of the losses, each once, by the name of the first term that has it."""
+        found: dict[str, nn.Module] = {}
+        for term in self.terms:
+            if term.module is not None and all(term.module is not each for each in found.values()):
+                found[term.name] = term.module
+        return found
+
+    @property
+    def with_classes(self) -> bool:
+        """Whether a term asks for the labels."""
+        return LABELS in self.sources
+
+    @property
+    def balanced(self) -> tuple[str, ...]:
+        """Names of the terms whose weights are set before the first step."""
+        return tuple(term.name for term in self.terms if term.weight == BALANCED)
+
+    def own_copy(self, device: torch.device) -> "Objective":
+        """The same objective with copies of its losses' modules on a device; modules that terms share stay shared."""
+        known: dict[int, Any] = {}
+        return Objective(term.own_copy(known, device) for term in self.terms)
+
+    def parameter_groups(self, stacked: Mapping[str, Tensor] | None = None) -> list[dict[str, Any]]:
+        """What an optimiser is given of the losses' own parameters: a group for each module, with its learning rate.
+
+        Args:
+            stacked: many students' parameters in place of the modules' own, by the names of ``Term.state_names``.
+        """
+        groups = []
+        for name, module in self.modules.items():
+            terms = [term for term in self.terms if term.module is module]
+            own = (
+                {f"{name}/{key}": value for key, value in module.named_parameters()}
+                if stacked is None
+                else stacked
+            )
+            learned = [own[key] for key in terms[0].state_names() if own[key].requires_grad]
+            rates = [term.lr for term in terms if term.lr is not None]
+            if learned:
+                groups.append({"params": learned, **({"lr": rates[0]} if rates else {})})
+        return groups
+
     def __call__(
-        self, supplied: Pass, knobs: Mapping[str, Tensor | float] | None = None
+        self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float] | None = None
     ) -> tuple[Tensor, Tensor]:
         """The weighted total, a scalar, and the record (terms + 1,): every unweighted term, then the total."""
         pairs = [term(supplied, knobs or {}) for term in self.terms]

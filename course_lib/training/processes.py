@@ -56,7 +56,7 @@ def average(values: Tensor, fabric: Fabric) -> Tensor:
     return fabric.all_reduce(values, reduce_op="mean") if fabric.world_size > 1 else values
 
 
-def of_all(value: Any, fabric: Fabric) -> list[Any]:
+def gather_objects(value: Any, fabric: Fabric) -> list[Any]:
     """One picklable value of each process, known to all of them."""
     if fabric.world_size == 1:
         return [value]
@@ -65,7 +65,7 @@ def of_all(value: Any, fabric: Fabric) -> list[Any]:
     return values
 
 
-def by_first(work: Callable[[], object], fabric: Fabric) -> None:
+def on_rank_zero(work: Callable[[], object], fabric: Fabric) -> None:
     """Let the first process do something while the others wait; where it fails, all say so and none waits forever.
 
     Raises:
@@ -92,9 +92,9 @@ def shared_logits(network: nn.Module, examples: Examples, fabric: Fabric | None 
     """
     if fabric is None or fabric.world_size == 1:
         return teacher_logits(network, examples).cpu()
-    rows = torch.arange(len(examples), device=examples.images.device)
+    rows = torch.arange(len(examples), device=examples.device)
     part = teacher_logits(network, examples.take(share(rows, fabric))).cpu()
     logits = part.new_empty(len(examples), part.shape[1])
-    for rank, each in enumerate(of_all(part, fabric)):
+    for rank, each in enumerate(gather_objects(part, fabric)):
         logits[rank :: fabric.world_size] = each
     return logits

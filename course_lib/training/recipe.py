@@ -1,7 +1,9 @@
 """How a student is trained, apart from what for: optimiser, learning rate, batch size and number of steps."""
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,8 +17,9 @@ OPTIMIZERS = {
     "momentum": lambda parameters, **options: torch.optim.SGD(parameters, momentum=0.9, **options),
     "rmsprop": torch.optim.RMSprop,
     "adam": torch.optim.Adam,
+    "adamw": torch.optim.AdamW,
 }
-FUSED = ("sgd", "momentum", "adam")  # PyTorch has no fused RMSprop
+FUSED = ("sgd", "momentum", "adam", "adamw")  # PyTorch has no fused RMSprop
 SCHEDULES = ("constant", "cosine")
 
 
@@ -27,10 +30,13 @@ class Recipe:
     Attributes:
         steps: number of optimiser steps.
         batch_size: examples per step; a smaller data set is used whole.
-        optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam"; other options as in ``torch.optim``.
+        optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam", "adamw"; other options as in ``torch.optim``. Or a
+            function such as ``torch.optim.NAdam`` that is called with groups of parameters, ``lr`` and
+            ``weight_decay``; for ``fit_many`` one that treats each weight by itself.
         lr: learning rate at the start.
         weight_decay: L2 penalty as in ``torch.optim``.
-        schedule: "constant", or "cosine" down to 0 over all steps.
+        schedule: "constant", or "cosine" down to 0 over all steps; or a function from the optimiser to a
+            ``torch.optim.lr_scheduler.LRScheduler``, which makes a step after each step of the training.
 
     Raises:
         CourseError: a value that cannot be trained with.
@@ -38,28 +44,56 @@ class Recipe:
 
     steps: int = 600
     batch_size: int = 32
-    optimizer: str = "adam"
+    optimizer: str | Callable[..., torch.optim.Optimizer] = "adam"
     lr: float = 5e-3
     weight_decay: float = 0.0
-    schedule: str = "constant"
+    schedule: str | Callable[[torch.optim.Optimizer], LRScheduler] = "constant"
 
     def __post_init__(self):
         check_count(steps=self.steps, batch_size=self.batch_size)
         check_positive(lr=self.lr)
         check_not_negative(weight_decay=self.weight_decay)
         for name, known in (("optimizer", tuple(OPTIMIZERS)), ("schedule", SCHEDULES)):
-            if getattr(self, name) not in known:
-                raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if value not in known and not callable(value):
+                raise CourseError(f"{name} must be one of {', '.join(known)}, or a function, got {value!r}")
 
-    def make_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
-        """The optimiser over ``parameters``."""
+    def make_optimizer(
+        self, parameters: Iterable[Tensor], groups: Iterable[dict[str, Any]] = ()
+    ) -> torch.optim.Optimizer:
+        """The optimiser over ``parameters``, and over more groups of them, each with options of its own."""
         options = {"fused": True} if self.optimizer in FUSED else {}
-        make = OPTIMIZERS[self.optimizer]
-        return make(list(parameters), lr=self.lr, weight_decay=self.weight_decay, **options)
+        make = self.optimizer if callable(self.optimizer) else OPTIMIZERS[self.optimizer]
+        every = [{"params": list(parameters)}, *groups]
+        return make(every, lr=self.lr, weight_decay=self.weight_decay, **options)
 
     def make_schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """The learning-rate schedule, or None where it is constant."""
+        if callable(self.schedule):
+            return self.schedule(optimizer)
         return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
+
+    def words(self) -> str:
+        """All settings but the number of steps, the same in every process.
+
+        Raises:
+            CourseError: a function that a checkpoint could not know again.
+        """
+        shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
+        shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
+        return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+
+
+def name_of_function(setting: str, function: Callable) -> str:
+    """Where a function is defined, and what a ``functools.partial`` gives it."""
+    if isinstance(function, partial):
+        given = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in function.keywords.items())]
+        return f"{name_of_function(setting, function.func)}({', '.join(given)})"
+    if hasattr(function, "__qualname__"):
+        return f"{function.__module__}.{function.__qualname__}"
+    raise CourseError(
+        f"{setting} must be a function with a name, which a checkpoint can know again, got {type(function).__name__}"
+    )
 
 
 def batch_order(examples: int, batch_size: int, seed: int, views: int = 1) -> Iterator[Tensor]:

@@ -27,6 +27,8 @@ class Run:
         seed: of the initial weights, the order of batches and dropout.
         watched: what ``Watch`` saw, one mapping with "step" and its numbers for each look.
         snapshots: weights by name, and seconds, after each number of steps that was to be kept.
+        losses: the modules of losses with state, as they are at the end, by the name of their term.
+        weights: of the terms whose weight was "balanced", by name.
     """
 
     model: nn.Module
@@ -35,6 +37,8 @@ class Run:
     seed: int
     watched: list[dict[str, float]] = field(default_factory=list)
     snapshots: Taken = field(default_factory=dict, repr=False)
+    losses: dict[str, nn.Module] = field(default_factory=dict, repr=False)
+    weights: dict[str, float] = field(default_factory=dict)
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -42,7 +46,7 @@ class Run:
         return _budgets(self)
 
     def at(self, steps: int) -> "Run":
-        """The student as it was after this many steps.
+        """The student as it was after this many steps, without its losses' modules.
 
         Raises:
             CourseError: it was not kept then.
@@ -53,7 +57,7 @@ class Run:
         model = copy.deepcopy(self.model)
         model.load_state_dict(weights)
         watched = [each for each in self.watched if each["step"] <= steps]
-        return Run(model, _until(self.history, steps), seconds, self.seed, watched)
+        return Run(model, _until(self.history, steps), seconds, self.seed, watched, weights=self.weights)
 
     def over(self, score: Callable[["Run"], Score]) -> dict[int, Score]:
         """A score of the student at every budget, by number of steps."""
@@ -71,6 +75,8 @@ class Runs:
         seconds: wall-clock time for all together.
         seeds: one per student.
         snapshots: parameters by name, and seconds, after each number of steps that was to be kept.
+        losses: every student's modules of losses with parameters, at the end, by the name of their term.
+        weights: of the terms whose weight was "balanced", by name, each (students,).
     """
 
     skeleton: nn.Module
@@ -79,6 +85,8 @@ class Runs:
     seconds: float
     seeds: tuple[int, ...]
     snapshots: Taken = field(default_factory=dict, repr=False)
+    losses: dict[str, list[nn.Module]] = field(default_factory=dict, repr=False)
+    weights: dict[str, Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -98,7 +106,7 @@ class Runs:
         if parameters is None:
             return self
         history = _until(self.history, steps)
-        return replace(self, parameters=parameters, history=history, seconds=seconds, snapshots={})
+        return replace(self, parameters=parameters, history=history, seconds=seconds, snapshots={}, losses={})
 
     def over(self, score: Callable[["Runs"], Score]) -> dict[int, Score]:
         """A score of the students at every budget, by number of steps, as ``measure.budget_curve`` takes it."""

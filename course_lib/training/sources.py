@@ -9,7 +9,7 @@ class Source:
 
     Attributes:
         name: what it is.
-        layer: which layer's, for activations.
+        layer: which layer's, for activations; which of the examples' extras.
     """
 
     name: str
@@ -21,6 +21,8 @@ class Source:
 
 INPUTS = Source("inputs")
 LABELS = Source("labels")
+# The number of each example in the full data set, (N,): where a memory keeps what belongs to it.
+INDEX = Source("index")
 STUDENT_LOGITS = Source("student_logits")
 TEACHER_LOGITS = Source("teacher_logits")
 SOFT_MATRIX = Source("soft_matrix")
@@ -31,10 +33,8 @@ TEACHER_GRADIENTS = Source("teacher_gradients")
 # A loss's parameter of one of these names is supplied without being asked for.
 BY_PARAMETER = {
     source.name: source
-    for source in (INPUTS, LABELS, STUDENT_LOGITS, TEACHER_LOGITS, SOFT_MATRIX, TEACHER_GRADIENTS)
+    for source in (INPUTS, LABELS, INDEX, STUDENT_LOGITS, TEACHER_LOGITS, SOFT_MATRIX, TEACHER_GRADIENTS)
 }
-# The student's forward pass gives these; everything else comes with the batch.
-OF_STUDENT = ("student_logits", "student_gradients", "student_activation")
 
 
 def student_activation(layer: str) -> Source:
@@ -45,3 +45,8 @@ def student_activation(layer: str) -> Source:
 def teacher_activation(layer: str) -> Source:
     """The teacher's activation of a layer, (N, *shape), from ``cache_teacher(..., layers=[layer])``."""
     return Source("teacher_activation", layer)
+
+
+def extra(name: str) -> Source:
+    """A tensor of the examples' own, (N, ...), such as a mask: ``Examples(..., extras={"mask": mask})``."""
+    return Source("extra", name)

@@ -15,7 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from course_lib.errors import CourseError
 from course_lib.progress import Progress, progress_bar
-from course_lib.training.checkpoint import Keeper
+from course_lib.training.checkpoint import CheckpointWriter
 from course_lib.training.logs import Logs
 from course_lib.training.processes import average
 from course_lib.training.recipe import Recipe
@@ -44,7 +44,7 @@ class Steps:
         progress: show a bar where a person can see it, or who is told of it.
         logs: told of every term by name.
         snapshots: copies of the weights at smaller budgets.
-        keeper, watcher: where there are checkpoints, or something to watch.
+        writer, watcher: where there are checkpoints, or something to watch.
     """
 
     take: Callable[[Tensor], Tensor]
@@ -57,7 +57,7 @@ class Steps:
     progress: bool | Progress
     logs: Logs
     snapshots: Snapshots
-    keeper: Keeper | None = None
+    writer: CheckpointWriter | None = None
     watcher: Watcher | None = None
 
     def run(self) -> tuple[dict[str, np.ndarray], float]:
@@ -79,8 +79,8 @@ class Steps:
         record = torch.zeros(steps, len(self.names), len(self.seeds), device=self.fabric.device)
         schedule = self.recipe.make_schedule(self.optimizer)
         done, before = 0, 0.0
-        if self.keeper:
-            done, before, kept = self.keeper.restore(**self._stateful(schedule))
+        if self.writer:
+            done, before, kept = self.writer.restore(**self._stateful(schedule))
             self.snapshots.refuse_missed(done)
             if kept is not None:
                 record[:done] = kept.to(record)
@@ -95,7 +95,7 @@ class Steps:
                 if schedule:
                     schedule.step()
                 record[step - 1] = values.view(len(self.names), -1)
-                due = self.keeper is not None and self.keeper.due(step, steps)
+                due = self.writer is not None and self.writer.due(step, steps)
                 if step % CHECK_EVERY == 0 or step == steps or due:
                     self._check(record, checked, step)
                     advance(step - checked)
@@ -107,7 +107,7 @@ class Steps:
                 if self.watcher:
                     self.watcher.after(step, steps)
                 if due:
-                    self.keeper.save(step, spent, record, **self._stateful(schedule))
+                    self.writer.save(step, spent, record, **self._stateful(schedule))
         seconds = before + time.perf_counter() - start
         values = record.cpu().numpy()
         return {name: values[:, i] for i, name in enumerate(self.names)}, seconds

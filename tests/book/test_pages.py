@@ -73,7 +73,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 20
+    assert len(blocks) == 24
     code, names = "\n".join(blocks), {}
     for long, short in {"steps=600": "steps=20", "steps=4000": "steps=20", "[200, 800]": "[5, 10]"}.items():
         assert long in code
@@ -85,6 +85,10 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
     assert names["logits"].shape == (397, 10)
     assert names["curve"].steps == (5, 10, 20)
+    assert set(names["hinted"].history) == {"hard", "hint", "total"}
+    assert names["hinted"].losses["hint"].projector.weight.shape == (512, 16)
+    assert names["of_forest"].logits.shape == (1200, 10)
+    assert names["reading"].model(names["tokens"]).shape == (400, 12, 9)
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
 
 

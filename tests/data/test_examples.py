@@ -169,7 +169,10 @@ def test_mean_and_std_come_from_the_train_part_alone():
         (lambda e: e.take([True] * 12), "index must hold integers, got torch.bool"),
         (lambda e: e.batch([12]), "positions from 0 to 11, got 12 to 12"),
         (lambda e: e.batch([-1, 3]), "positions from 0 to 11, got -1 to 3"),
-        (lambda e: Examples(e.images.float(), e.labels, e.index, e.mean, e.std), "images must be uint8"),
+        (
+            lambda e: Examples(e.images.float(), e.labels, e.index, e.mean, e.std),
+            "mean and std go with uint8 images",
+        ),
         (
             lambda e: Examples(e.images[0], e.labels, e.index, e.mean, e.std),
             r"\(N, C, H, W\), got .*\(2, 4, 5\)",

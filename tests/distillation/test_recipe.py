@@ -23,7 +23,7 @@ from course_lib.models import alexnet
 from course_lib.runner import plan as make_plan
 from course_lib.runner.execute import run_notebook
 from course_lib.training import Checkpoints, LiveTeacher, TeacherCache, fit, teacher_logits
-from course_lib.training.checkpoint import Keeper
+from course_lib.training.checkpoint import CheckpointWriter
 
 SETTINGS = {"image_shape": [3, 32, 32], "num_classes": 10, "width": 1 / 64, "dropout": 0.0}
 
@@ -68,14 +68,14 @@ def test_called_again_it_goes_on_and_repeats_nothing(plan, tmp_path, monkeypatch
     with pytest.raises(KeyboardInterrupt) as stopped:
         distill(plan, tmp_path / "stopped")
     monkeypatch.setattr(module, "fit", fit)
-    found, restore = [], Keeper.restore
+    found, restore = [], CheckpointWriter.restore
 
     def restored(self, **more):
         answer = restore(self, **more)
         found.append(answer[0])
         return answer
 
-    monkeypatch.setattr(Keeper, "restore", restored)
+    monkeypatch.setattr(CheckpointWriter, "restore", restored)
     second = distill(plan, tmp_path / "stopped")
     assert stopped.tb is not None
     assert found == [2 * (1200 // 32), 6, 6, 0, 0], "the teacher and two students were there already"
@@ -204,7 +204,7 @@ def test_another_first_seed_gives_another_teacher_and_other_students(plan, tmp_p
 def test_another_share_for_validation_gives_other_training_images(plan, tmp_path):
     report = distill(replace(plan, validation=0.5, labels=None, seeds=1, baseline=False), tmp_path)
     assert report.students["student"][0].steps == plan.epochs * (700 // 32)
-    with pytest.raises(CourseError, match="another recipe"):
+    with pytest.raises(CourseError, match="another number of steps"):
         distill(replace(plan, validation=0.4, labels=None, seeds=1, baseline=False), tmp_path)
 
 

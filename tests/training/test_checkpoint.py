@@ -16,6 +16,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import MixedPrecision
+from stopping import stopped_after
 from torch import nn
 
 from course_lib.data import Views, load
@@ -38,6 +39,7 @@ from course_lib.training import (
     gradient,
     gradient_matching,
     hard_labels,
+    load_weights,
     soft_targets,
 )
 from course_lib.training import checkpoint as module
@@ -54,22 +56,6 @@ def train():
 def cache(train):
     torch.manual_seed(0)
     return cache_teacher(cnn_teacher(), train, soft_matrix=torch.eye(10))
-
-
-class Stopped(BaseException):
-    """Like a kill, but within the process."""
-
-
-def stop_after(monkeypatch, step):
-    """The next training stops right after the checkpoint of this step."""
-    save = module.Keeper.save
-
-    def saved(self, done, *arguments, **more):
-        save(self, done, *arguments, **more)
-        if done == step:
-            raise Stopped
-
-    monkeypatch.setattr(module.Keeper, "save", saved)
 
 
 def plain(train, places=None):
@@ -90,28 +76,24 @@ def state(run):
 
 @pytest.mark.parametrize("build", [small_mlp, with_dropout, with_batch_norm])
 @pytest.mark.parametrize("optimizer", ["adam", "momentum"])
-def test_a_stopped_training_ends_with_the_same_bits(build, optimizer, train, cache, tmp_path, monkeypatch):
+def test_a_stopped_training_ends_with_the_same_bits(build, optimizer, train, cache, tmp_path):
     recipe = replace(RECIPE, optimizer=optimizer)
     settings = {"seed": 3, "teacher": cache, "progress": False}
     whole = fit(build, soft_targets(), train, recipe, **settings)
-    with monkeypatch.context() as patched:
-        stop_after(patched, 20)
-        with pytest.raises(Stopped):
-            fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
+    with stopped_after(20):
+        fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
     rest = fit(build, soft_targets(), train, recipe, checkpoints=Checkpoints(tmp_path, every=10), **settings)
     assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
     assert all((rest.history[name] == values).all() for name, values in whole.history.items())
 
 
-def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path, monkeypatch):
+def test_random_probes_and_many_students_go_on_too(train, cache, tmp_path):
     objective = gradient_matching(PerStudent([0.1, 1.0, 10.0]), "hutchinson")
     settings = {"seeds": [1, 2, 3], "teacher": cache, "progress": False}
     whole = fit_many(small_mlp, objective, train, RECIPE, **settings)
     places = Checkpoints(tmp_path, every=15)
-    with monkeypatch.context() as patched:
-        stop_after(patched, 30)
-        with pytest.raises(Stopped):
-            fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
+    with stopped_after(30):
+        fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
     rest = fit_many(small_mlp, objective, train, RECIPE, checkpoints=places, **settings)
     assert all(torch.equal(value, rest.parameters[name]) for name, value in whole.parameters.items())
 
@@ -352,7 +334,7 @@ def test_looks_and_checkpoints_may_come_more_often_than_before(train, tmp_path):
     assert all(torch.equal(value, state(rest)[name]) for name, value in state(whole).items())
 
 
-def test_what_scales_the_losses_is_kept_too(train, tmp_path, monkeypatch):
+def test_what_scales_the_losses_is_kept_too(train, tmp_path):
     """In float16 the scale grows and shrinks with what was seen; here one that grows at every step."""
 
     def start(**more):
@@ -364,10 +346,8 @@ def test_what_scales_the_losses_is_kept_too(train, tmp_path, monkeypatch):
         return scaler.get_scale()
 
     expected = start()
-    with monkeypatch.context() as patched:
-        stop_after(patched, 20)
-        with pytest.raises(Stopped):
-            start(checkpoints=Checkpoints(tmp_path, every=10))
+    with stopped_after(20):
+        start(checkpoints=Checkpoints(tmp_path, every=10))
     assert start(checkpoints=Checkpoints(tmp_path, every=10)) == expected
 
 
@@ -603,3 +583,45 @@ def test_a_generator_of_ones_own_is_refused(train, cache, tmp_path):
             checkpoints=Checkpoints(tmp_path),
             progress=False,
         )
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "momentum"])
+def test_a_training_goes_on_with_more_steps_when_asked(optimizer, train, tmp_path):
+    short = Recipe(steps=20, batch_size=16, optimizer=optimizer)
+    long = replace(short, steps=50)
+    whole = fit(small_mlp, hard_labels(), train, long)
+    places = Checkpoints(tmp_path, every=10)
+    fit(small_mlp, hard_labels(), train, short, checkpoints=places)
+    with pytest.raises(
+        CourseError, match=r"another number of steps: 20, now 50 \(extend=True goes on from there\)"
+    ):
+        fit(small_mlp, hard_labels(), train, long, checkpoints=places)
+    longer = fit(small_mlp, hard_labels(), train, long, checkpoints=replace(places, extend=True))
+    assert all(torch.equal(value, state(longer)[name]) for name, value in state(whole).items())
+    assert (longer.history["total"] == whole.history["total"]).all()
+    with pytest.raises(CourseError, match="another number of steps: 50, now 20"):
+        fit(small_mlp, hard_labels(), train, short, checkpoints=replace(places, extend=True))
+
+
+def test_many_students_go_on_with_more_steps(train, tmp_path):
+    short, seeds = Recipe(steps=20, batch_size=16), [1, 2]
+    long = replace(short, steps=50)
+    whole = fit_many(small_mlp, hard_labels(), train, long, seeds=seeds)
+    places = Checkpoints(tmp_path, every=10, extend=True)
+    fit_many(small_mlp, hard_labels(), train, short, seeds=seeds, checkpoints=places)
+    longer = fit_many(small_mlp, hard_labels(), train, long, seeds=seeds, checkpoints=places)
+    assert all(torch.equal(value, longer.parameters[name]) for name, value in whole.parameters.items())
+
+
+def test_a_training_whose_learning_rate_ends_cannot_go_on(finished, train):
+    longer = replace(RECIPE, steps=90)
+    with pytest.raises(
+        CourseError, match="cannot be extended from 60 to 90 steps: its learning rate depends on"
+    ):
+        fit(small_mlp, hard_labels(), train, longer, checkpoints=replace(finished, extend=True))
+
+
+def test_weights_are_read_from_a_checkpoint(finished, train):
+    network = small_mlp()
+    network.load_state_dict(load_weights(finished.files()[0]))
+    assert all(torch.equal(value, network.state_dict()[name]) for name, value in state(plain(train)).items())

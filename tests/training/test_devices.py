@@ -10,9 +10,9 @@ from course_lib.data import Views
 from course_lib.losses import layer_response_loss
 from course_lib.models import alexnet, small_mlp
 from course_lib.training import LOSSES, LiveTeacher, named_objective
-from course_lib.training.feed import Feed
-from course_lib.training.loop import _stacked
-from course_lib.training.passes import Forward
+from course_lib.training.batches import BatchSource
+from course_lib.training.forward import Forward
+from course_lib.training.students import _stacked
 
 META = torch.device("meta")
 
@@ -37,10 +37,12 @@ def test_a_step_with_a_live_teacher_stays_on_its_device_and_looks_at_no_value(
     settings = {"temperature": 4.0, "estimator": "hutchinson", "target_norm": 1.0, "smoothing": 0.1}
     objective = named_objective({name: 0.5}, **settings)
     teacher, student = network().to(META), network().to(META)
-    feed = Feed(objective, examples.to(META), LiveTeacher(teacher, torch.eye(10, device=META)[:, :2]), views)
+    batches = BatchSource(
+        objective, examples.to(META), LiveTeacher(teacher, torch.eye(10, device=META)[:, :2]), views
+    )
     layers, differentiated = objective.student_layers, objective.differentiated
     with Forward(student, student, layers, differentiated) as forward:
-        total, values = objective(forward(feed(torch.arange(4, device=META))))
+        total, values = objective(forward(batches(torch.arange(4, device=META))))
         total.backward()
     assert values.device == META
     assert any(parameter.grad is not None for parameter in student.parameters())

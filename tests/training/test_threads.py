@@ -55,7 +55,7 @@ class Noting(nn.Module):
 
 
 def threads_of(train_with, build):
-    """Of the last call, which is the step; the first is the rehearsal."""
+    """Of the last call, which is the step; the first is the dry run."""
     seen = []
     train_with(lambda: Noting(build, seen))
     assert torch.get_num_threads() == 3

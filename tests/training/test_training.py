@@ -186,7 +186,7 @@ def broken_after(steps):
 
 @pytest.mark.parametrize("step", [0, 7, 60])
 def test_a_nan_loss_stops_and_names_the_term_the_step_and_the_seed(train, step):
-    # One more call than steps: the rehearsal before the first step.
+    # One more call than steps: the dry run before the first step.
     objective = Objective([Term("hard", hard_label_loss), Term("odd", broken_after(step + 1))])
     with pytest.raises(TrainingDiverged, match=rf"term 'odd' became nan at step {step} \(seed 4\)"):
         fit(small_mlp, objective, train, Recipe(steps=70), seed=4)
@@ -358,7 +358,7 @@ def test_bad_input_is_answered_before_training(train, call, words):
     ("call", "words"),
     [
         (lambda: Term("soft", soft_target_loss), "needs the setting temperature of soft_target_loss"),
-        (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: none"),
+        (lambda: Term("hard", hard_label_loss, temperature=1.0), "was given temperature; .* settings: mask"),
         (
             lambda: Term("soft", soft_target_loss, T=1.0, temperature=1.0),
             "was given T; .* settings: temperature",
@@ -374,7 +374,7 @@ def test_bad_input_is_answered_before_training(train, call, words):
         (lambda: Recipe(weight_decay=-1), "weight_decay .* got -1"),
         (
             lambda: Recipe(optimizer="lion"),
-            "optimizer must be one of sgd, momentum, rmsprop, adam, got 'lion'",
+            "optimizer must be one of sgd, momentum, rmsprop, adam, adamw, or a function, got 'lion'",
         ),
         (lambda: Recipe(schedule="step"), "schedule must be one of constant, cosine"),
     ],

@@ -24,7 +24,7 @@ from course_lib.training import (
     hard_labels,
     soft_targets,
 )
-from course_lib.training.processes import by_first
+from course_lib.training.processes import on_rank_zero
 
 RECIPE = Recipe(steps=12, batch_size=16, optimizer="momentum", lr=0.05)
 VIEWS = Views(pad=1, flip=False)
@@ -117,7 +117,7 @@ def refusals(fabric, folder):
 
     plan = Plan(data="digits", batch_size=33)
     for work in (
-        lambda: by_first(fails, fabric),
+        lambda: on_rank_zero(fails, fabric),
         lambda: distill(plan, folder / "out", fabric=fabric),
         lambda: distill(replace(plan, batch_size=32), folder / "out", fabric=fabric, together=True),
         lambda: distill(replace(plan, batch_size=32), folder / "used", fabric=fabric),

@@ -8,24 +8,27 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
+from course_lib.losses import NO_LABEL, class_dimension
 from course_lib.models import MacCounter, evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
+from course_lib.training.forward import Forward, ForwardResult
 from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
-from course_lib.training.passes import Forward, Pass
 from course_lib.training.sources import (
+    INDEX,
     INPUTS,
     LABELS,
     SOFT_MATRIX,
     TEACHER_GRADIENTS,
     TEACHER_LOGITS,
     Source,
+    extra,
 )
 
 Teacher = TeacherCache | LiveTeacher | nn.Module
 
 
-class Feed:
+class BatchSource:
     """Supplies the tensors that the terms of an objective ask for.
 
     Args:
@@ -54,7 +57,7 @@ class Feed:
         ]
         teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
         self._live = teacher if isinstance(teacher, LiveTeacher) and self._wanted else None
-        self._with_labels = LABELS in objective.sources or self._live is not None
+        self._of_examples = self._asked_of_examples(objective)
         answers = [{}] if self._live else [self._ask(objective, each) for each in teachers]
         self.teachers = len(answers)
         # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
@@ -70,11 +73,11 @@ class Feed:
         if self.views:
             flat = self.views.apply(inputs.flatten(0, -4), (draws % len(self.views)).flatten())
             inputs = flat.view_as(inputs)
-        batch = {INPUTS: inputs}
-        if self._with_labels:
-            batch[LABELS] = pick(self.examples.labels, rows)
+        batch = {INPUTS: inputs} | {
+            source: pick(values, rows) for source, values in self._of_examples.items()
+        }
         if self._live:
-            return batch | self._ask_now(inputs, batch[LABELS])
+            return batch | self._ask_now(inputs, batch[LABELS], rows)
         if self._matrices is not None:
             shape = self._matrices.shape[1:]
             batch[SOFT_MATRIX] = (
@@ -89,7 +92,7 @@ class Feed:
     def of_teacher(self, number: int) -> dict[Source, Tensor]:
         """What the teachers say about this many of the examples as they are, by source, however they are asked."""
         step = max(1, len(self.examples) // number)
-        rows = torch.arange(len(self.examples), device=self.examples.images.device)[::step]
+        rows = torch.arange(len(self.examples), device=self.examples.device)[::step]
         rows = rows.expand(self.teachers, -1) if self.teachers > 1 else rows
         batch = self(rows * len(self.views) + self.views.unchanged if self.views else rows)
         found = {source: batch[source] for source in self._wanted}
@@ -97,10 +100,27 @@ class Feed:
             found[SOFT_MATRIX] = found[SOFT_MATRIX].expand(len(rows), -1, -1)
         return found
 
-    def _ask_now(self, inputs: Tensor, labels: Tensor) -> dict[Source, Tensor]:
-        answers = self._live.answers(inputs.flatten(0, -4), labels.flatten(), self._wanted)
+    def _asked_of_examples(self, objective: Objective) -> dict[Source, Tensor]:
+        """What belongs to the examples besides the inputs, and is asked for."""
+        examples = self.examples
+        known = {LABELS: examples.labels, INDEX: examples.index}
+        known |= {extra(name): values for name, values in examples.extras.items()}
+        asked = {source for source in objective.sources if source in known or source.name == "extra"}
+        if missing := [source for source in asked if source not in known]:
+            has, name = ", ".join(map(repr, examples.extras)) or "none", missing[0].layer
+            raise CourseError(
+                f"examples must have the extra {name!r} for the term {objective.asking('extra')}, got {has}: "
+                f"Examples(..., extras={{{name!r}: ...}})"
+            )
+        if self._live:
+            asked |= {LABELS}
+        return {source: known[source] for source in asked}
+
+    def _ask_now(self, inputs: Tensor, labels: Tensor, rows: Tensor) -> dict[Source, Tensor]:
+        flat = (each.flatten(0, rows.ndim - 1) for each in (inputs, labels))
+        answers = self._live.answers(*flat, self._wanted)
         return {
-            source: value.view(*labels.shape, *value.shape[1:])
+            source: value.view(*rows.shape, *value.shape[1:])
             for source, value in answers.items()
             if source in self._wanted
         }
@@ -145,9 +165,9 @@ class Feed:
                 )
         return {source: known[source] for source in self._wanted}
 
-    def rehearse(
+    def dry_run(
         self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1
-    ) -> tuple[Pass, float]:
+    ) -> tuple[ForwardResult, float]:
         """Evaluate every term once on two examples, so that bad input is answered before training starts.
 
         Under ``torch.vmap`` the losses cannot look at values; here each student's settings are plain numbers.
@@ -155,21 +175,20 @@ class Feed:
         Returns:
             The pass, and the multiply-accumulates of one student for one example, with a live teacher's.
         """
-        draws = torch.arange(min(2, len(self.examples)), device=self.examples.images.device)
+        draws = torch.arange(min(2, len(self.examples)), device=self.examples.device)
         with MacCounter() as counter:
             batch = self(draws * len(self.views) if self.views else draws)
             with evaluating(model), forward:
-                supplied = forward(batch, rehearsal=True)
+                supplied = forward(batch, dry_run=True)
         logits = supplied.logits
-        if not isinstance(logits, Tensor) or logits.ndim != 2:
+        if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(draws):
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise CourseError(f"build_model must make a network with logits (N, C), got {came}")
-        low, high = (int(value) for value in self.examples.labels.aminmax())
-        if low < 0 or high >= logits.shape[1]:
-            wrong = low if low < 0 else high
             raise CourseError(
-                f"labels must be from 0 to below the model's {logits.shape[1]} classes, got {wrong}"
+                f"build_model must make a network with logits (N, C), (N, L, C) or (N, C, H, W), got {came} for "
+                f"{len(draws)} examples"
             )
+        if objective.with_classes:
+            check_classes(self.examples.labels, logits)
         knobs = objective.knobs(students)
         tried = set()
         for student in range(students):
@@ -182,6 +201,18 @@ class Feed:
                 objective(supplied, values)
                 tried.add(numbers)
         return supplied, counter.macs / len(draws)
+
+
+def check_classes(labels: Tensor, logits: Tensor) -> None:
+    """Refuse class indices that the logits have no place for; -100 stands for no label."""
+    if labels.is_floating_point():
+        return
+    classes = logits.shape[class_dimension(logits)]
+    known = labels[labels != NO_LABEL]
+    low, high = (int(value) for value in known.aminmax()) if len(known) else (0, 0)
+    if low < 0 or high >= classes:
+        wrong = low if low < 0 else high
+        raise CourseError(f"labels must be from 0 to below the model's {classes} classes, got {wrong}")
 
 
 def _is_shared(soft_matrix: Tensor | None) -> bool:
@@ -213,18 +244,20 @@ def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Exampl
     sizes = {len(each) for each in examples}
     if len(sizes) > 1:
         raise CourseError(f"examples must all be of one size to train together, got sizes {sorted(sizes)}")
-    labels = torch.cat([each.labels for each in examples])
+    every = {name: torch.cat([getattr(each, name) for each in examples]) for name in ("images", "labels")}
+    extras = {name: torch.cat([each.extras[name] for each in examples]) for name in first.extras}
     index, rows = torch.unique(torch.stack([each.index for each in examples]), return_inverse=True)
     source = torch.empty_like(index)
     source[rows.flatten()] = torch.arange(rows.numel(), device=rows.device)
     same_scale = all(
-        torch.equal(each.mean, first.mean) and torch.equal(each.std, first.std) for each in examples
+        len(each.scale) == len(first.scale) and all(map(torch.equal, each.scale, first.scale))
+        for each in examples
     )
     marks = torch.cat([fingerprints(each) for each in examples]).to(source.device)
-    same_images = all(torch.equal(each[source][rows.flatten()], each) for each in (labels, marks))
+    same_images = all(torch.equal(each[source][rows.flatten()], each) for each in (every["labels"], marks))
     if not same_scale or not same_images:
         raise CourseError(
             "examples must all be subsets of one data set, got sets that disagree about an example"
         )
-    images = torch.cat([each.images for each in examples])[source]
-    return replace(first, images=images, labels=labels[source], index=index), rows
+    once = {name: values[source] for name, values in every.items()}
+    return replace(first, **once, index=index, extras={k: v[source] for k, v in extras.items()}), rows

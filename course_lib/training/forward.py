@@ -14,7 +14,7 @@ from course_lib.training.sources import INPUTS, SOFT_MATRIX, Source
 
 
 @dataclass(frozen=True)
-class Pass:
+class ForwardResult:
     """A batch and what the student made of it.
 
     Attributes:
@@ -22,7 +22,7 @@ class Pass:
         logits: (N, C).
         activations: by layer, (N, *shape); "inputs" is the input itself.
         pull: from cotangents of the logits (m, N, C) and names of layers to gradients, (m, N, *shape) each; None
-            in the rehearsal, where the losses are given the activations themselves and check their graph.
+            in the dry run, where the losses are given the activations themselves and check their graph.
     """
 
     batch: Mapping[Source, Tensor]
@@ -71,7 +71,7 @@ class Forward:
     def __exit__(self, *exception) -> None:
         self._activations.__exit__(*exception)
 
-    def __call__(self, batch: Mapping[Source, Tensor], *, rehearsal: bool = False) -> Pass:
+    def __call__(self, batch: Mapping[Source, Tensor], *, dry_run: bool = False) -> ForwardResult:
         inputs = batch[INPUTS].detach().requires_grad_() if self._by_inputs else batch[INPUTS]
         logits = self._model(inputs)
         activations = {"inputs": inputs, **{name: self._activations[name] for name in self._activations}}
@@ -79,7 +79,7 @@ class Forward:
         def pull(columns: Tensor, layers: Sequence[str]) -> Sequence[Tensor]:
             return products(logits, [activations[layer] for layer in layers], columns)
 
-        return Pass(batch, logits, activations, None if rehearsal else pull)
+        return ForwardResult(batch, logits, activations, None if dry_run else pull)
 
 
 class StackedForward:
@@ -121,7 +121,7 @@ class StackedForward:
 
         return add_zero
 
-    def __call__(self, weights: Mapping[str, Tensor], batch: Mapping[Source, Tensor]) -> Pass:
+    def __call__(self, weights: Mapping[str, Tensor], batch: Mapping[Source, Tensor]) -> ForwardResult:
         def run(zeros: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
             inputs = batch[INPUTS] + zeros["inputs"] if "inputs" in zeros else batch[INPUTS]
             self._zeros, self._activations = zeros, {"inputs": inputs}
@@ -131,7 +131,7 @@ class StackedForward:
 
         if not self._shapes:
             logits, activations = run({})
-            return Pass(batch, logits, activations)
+            return ForwardResult(batch, logits, activations)
         some = batch[INPUTS]
         zeros = {layer: some.new_zeros(len(some), *shape) for layer, shape in self._shapes.items()}
         logits, backward, activations = torch.func.vjp(run, zeros, has_aux=True)
@@ -146,4 +146,4 @@ class StackedForward:
             gradients = torch.vmap(backward)(columns)[0]
             return [gradients[layer] for layer in layers]
 
-        return Pass(batch, logits, activations, pull)
+        return ForwardResult(batch, logits, activations, pull)

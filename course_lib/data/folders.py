@@ -1,0 +1,174 @@
+"""Pictures and data sets of one's own, read once into whole tensors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader
+from torch.utils.data import Dataset as Source
+
+from course_lib._torchvision import torchvision
+from course_lib.data.examples import Dataset, Examples, assemble
+from course_lib.data.splits import stratified_split
+from course_lib.errors import CourseError, check_count, check_number
+from course_lib.progress import progress_bar
+
+_PARTS = ("train", "validation", "test")
+_BATCH = 64
+
+
+def from_folder(
+    path: str | Path,
+    size: int = 32,
+    *,
+    shares: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+    workers: int = 0,
+    progress: bool = True,
+) -> Dataset:
+    """Pictures in a folder for each class, as ``load`` gives a data set.
+
+    Args:
+        path: a folder with ``<class>/<picture>``, which is split at random; or with ``train/<class>/<picture>``,
+            ``test/…`` and perhaps ``validation/…``, which stay apart; without ``validation``, a part of ``train`` is
+            set aside.
+        size: of the square that every picture becomes, in pixels: shrunk or enlarged to fit with its shorter side,
+            then cut to its middle. Pictures are read as colours, (3, size, size).
+        shares: of the pictures that go to train, validation and test; with a folder ``test``, the first two count
+            against each other.
+        seed: of the split.
+        workers: processes that read; 0 reads in this one.
+        progress: show a bar where a person can see it.
+
+    Raises:
+        CourseError: there is no such folder, no picture in it, a picture cannot be read, or a class is too small to
+            have an example in each part.
+    """
+    path = Path(path)
+    check_count(size=size)
+    for share in shares:
+        check_number("a number between 0 and 1", lambda value: 0 < value < 1, shares=share)
+    fit = torchvision.transforms.Compose(
+        [torchvision.transforms.Resize(size), torchvision.transforms.CenterCrop(size)]
+    )
+    if not (path / "train").is_dir():
+        found = _pictures(path, fit, workers, progress)
+        return assemble(
+            path.name, path.name, found[1], *found[0], _split(found[0][1], shares, seed, found[1])
+        )
+    kept = {part: _pictures(path / part, fit, workers, progress) for part in _PARTS if (path / part).is_dir()}
+    if "test" not in kept:
+        raise CourseError(f"{path} must have a folder test beside train, or one folder for each class")
+    classes = kept["train"][1]
+    if others := [part for part, (_, names) in kept.items() if names != classes]:
+        raise CourseError(f"{path / others[0]} must have the classes of train, {', '.join(classes)}")
+    images, labels = (torch.cat([kept[part][0][place] for part in kept]) for place in (0, 1))
+    return assemble(path.name, path.name, classes, images, labels, _kept_parts(kept, shares, seed))
+
+
+def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) -> Examples:
+    """All examples of a PyTorch data set, such as torchvision's with their transforms, read once.
+
+    Args:
+        dataset: with a length, giving (input, label): pictures of PIL or uint8 tensors (C, H, W) of one size, or other
+            tensors or numbers of one shape; a transform of the data set's brings them to it. Pixels that a transform
+            has made floating-point numbers are taken as they are.
+        workers: processes that read; 0 reads in this one.
+        progress: show a bar where a person can see it.
+
+    Raises:
+        CourseError: it has no examples, an example is not such a pair, or their shapes differ.
+    """
+    if not hasattr(dataset, "__len__") or not len(dataset):
+        raise CourseError("dataset must have a length of at least 1, with dataset[i] = (input, label)")
+    inputs, labels = [], []
+    for place, (x, y) in enumerate(_read(dataset, workers, progress)):
+        for name, kept, value in (("input", inputs, x), ("label", labels, y)):
+            if kept and value.shape != kept[0].shape:
+                raise CourseError(
+                    f"dataset must give examples of one shape, got the {name} {tuple(value.shape)} at {place} after "
+                    f"{tuple(kept[0].shape)}: give it a transform that brings them to one"
+                )
+            kept.append(value)
+    return Examples(inputs=torch.stack(inputs), labels=torch.stack(labels))
+
+
+def _read(dataset: Source, workers: int, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every example as two tensors."""
+    loader = DataLoader(dataset, batch_size=_BATCH, num_workers=workers, collate_fn=_pairs)
+    with progress_bar("Reading", len(dataset), progress) as advance:
+        for pairs in loader:
+            yield from pairs
+            advance(len(pairs))
+
+
+def _pairs(examples: Sequence[Any]) -> list[tuple[Tensor, Tensor]]:
+    for example in examples:
+        if not isinstance(example, tuple | list) or len(example) != 2:
+            raise CourseError(f"dataset must give pairs (input, label), got {type(example).__name__}")
+    return [(_as_tensor(x), _as_tensor(y)) for x, y in examples]
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Image.Image):
+        pixels = torch.from_numpy(np.array(value if value.mode in ("L", "RGB") else value.convert("RGB")))
+        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CourseError(
+            f"dataset must give pictures, tensors or numbers, got {type(value).__name__}"
+        ) from error
+
+
+def _pictures(
+    path: Path, fit: Callable, workers: int, progress: bool
+) -> tuple[tuple[Tensor, Tensor], list[str]]:
+    """Images and labels of the folders of classes, and the classes' names."""
+    if not path.is_dir():
+        raise CourseError(f"path must be a folder of pictures, got {path}")
+    try:
+        found = torchvision.datasets.ImageFolder(path, transform=fit, loader=_open)
+    except FileNotFoundError as error:
+        raise CourseError(f"{path} must hold a folder of pictures for each class: {error}") from error
+    examples = from_dataset(found, workers=workers, progress=progress)
+    return (examples.images, examples.labels), found.classes
+
+
+def _open(path: str) -> Image.Image:
+    try:
+        with Image.open(path) as picture:
+            return picture.convert("RGB")
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def _split(labels: Tensor, shares: Sequence[float], seed: int, classes: Sequence[str]) -> list[Tensor]:
+    """Positions of the parts, with the same shares of the classes."""
+    total = sum(shares)
+    others = [round(share / total * len(labels)) for share in shares[1:]]
+    sizes = [len(labels) - sum(others), *others]
+    fewest = int(labels.bincount(minlength=len(classes)).min())
+    if min(sizes) < len(classes) or fewest < len(sizes):
+        raise CourseError(
+            f"each of the {len(classes)} classes needs a picture in each of {len(sizes)} parts, got {len(labels)} "
+            f"pictures, of one class {fewest}"
+        )
+    return stratified_split(labels, sizes, seed)
+
+
+def _kept_parts(kept: dict[str, Any], shares: Sequence[float], seed: int) -> list[Tensor]:
+    """Positions of train, validation and test where the folders say which is which."""
+    ends, start = {}, 0
+    for part, ((_, labels), _names) in kept.items():
+        ends[part] = torch.arange(start, start + len(labels))
+        start += len(labels)
+    if "validation" not in ends:
+        (_, labels), names = kept["train"]
+        chosen = _split(labels, shares[:2], seed, names)
+        ends["validation"], ends["train"] = ends["train"][chosen[1]], ends["train"][chosen[0]]
+    return [ends[part] for part in _PARTS]

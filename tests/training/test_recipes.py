@@ -1,0 +1,129 @@
+"""Recipes: optimisers and schedules by name or as functions, the same after a resumption."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+
+from course_lib.data import load
+from course_lib.errors import CourseError
+from course_lib.losses import hard_label_loss
+from course_lib.models import small_mlp
+from course_lib.training import Checkpoints, Recipe, fit, fit_many, hard_labels
+
+
+@pytest.fixture(scope="module")
+def train():
+    return load("digits", seed=0).train.subset(40, seed=0)
+
+
+def warming_up(optimizer):
+    return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 5))
+
+
+def by_hand(train, recipe, make, schedule=None):
+    """The whole set at every step, so that there is no order of batches."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = small_mlp()
+    optimizer = make(network.parameters())
+    rate = schedule(optimizer) if schedule else None
+    for _ in range(recipe.steps):
+        optimizer.zero_grad()
+        hard_label_loss(network(train.inputs), train.labels).backward()
+        optimizer.step()
+        if rate:
+            rate.step()
+    return network
+
+
+@pytest.mark.parametrize(
+    ("settings", "make", "schedule"),
+    [
+        (
+            {"optimizer": "adamw", "weight_decay": 0.1},
+            partial(torch.optim.AdamW, lr=1e-2, weight_decay=0.1),
+            None,
+        ),
+        (
+            {"optimizer": torch.optim.NAdam, "weight_decay": 0.1},
+            partial(torch.optim.NAdam, lr=1e-2, weight_decay=0.1),
+            None,
+        ),
+        (
+            {"optimizer": partial(torch.optim.SGD, momentum=0.5), "schedule": warming_up},
+            partial(torch.optim.SGD, momentum=0.5, lr=1e-2),
+            warming_up,
+        ),
+    ],
+    ids=["adamw", "a class", "functions"],
+)
+def test_a_recipe_is_what_it_says(settings, make, schedule, train):
+    recipe = Recipe(steps=12, batch_size=40, lr=1e-2, **settings)
+    own, wanted = fit(small_mlp, hard_labels(), train, recipe).model, by_hand(train, recipe, make, schedule)
+    many = fit_many(small_mlp, hard_labels(), train, recipe, seeds=[0, 1]).model(0)
+    for name, value in wanted.state_dict().items():
+        torch.testing.assert_close(own.state_dict()[name], value, rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(many.state_dict()[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_a_schedule_of_ones_own_goes_on_where_it_stopped(train, tmp_path):
+    def cycle(optimizer):
+        return OneCycleLR(optimizer, max_lr=0.05, total_steps=30)
+
+    recipe = Recipe(steps=30, batch_size=16, optimizer="adamw", schedule=cycle)
+    whole = fit(small_mlp, hard_labels(), train, recipe)
+
+    def stop(done, total):
+        if done >= 10:
+            raise KeyboardInterrupt
+
+    places = Checkpoints(tmp_path, every=5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_mlp, hard_labels(), train, recipe, checkpoints=places, progress=stop)
+    assert places.files()
+    rest = fit(small_mlp, hard_labels(), train, recipe, checkpoints=places)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(rest.model.state_dict()[name], value)
+
+
+def test_another_function_is_another_recipe(train, tmp_path):
+    places = Checkpoints(tmp_path, every=5)
+    plain = Recipe(steps=10, batch_size=16, optimizer=partial(torch.optim.SGD, momentum=0.5))
+    fit(small_mlp, hard_labels(), train, plain, checkpoints=places)
+    other = Recipe(steps=10, batch_size=16, optimizer=partial(torch.optim.SGD, momentum=0.9))
+    with pytest.raises(CourseError, match=r"another recipe: .*momentum=0\.5.*now .*momentum=0\.9"):
+        fit(small_mlp, hard_labels(), train, other, checkpoints=places)
+
+
+class Nameless:
+    """A function that no checkpoint can know again."""
+
+    def __call__(self, groups, lr, weight_decay):
+        return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda t, p: Recipe(schedule="warm"),
+            "schedule must be one of constant, cosine, or a function, got 'warm'",
+        ),
+        (
+            lambda t, p: fit(
+                small_mlp, hard_labels(), t, Recipe(steps=5, optimizer=Nameless()), checkpoints=Checkpoints(p)
+            ),
+            "optimizer must be a function with a name, .* got Nameless",
+        ),
+        (
+            lambda t, p: fit(small_mlp(), hard_labels(), t, Recipe(steps=5)),
+            "a function that makes a new network",
+        ),
+    ],
+)
+def test_bad_input_is_answered_in_one_sentence(call, message, train, tmp_path):
+    with pytest.raises(CourseError, match=message) as caught:
+        call(train, tmp_path)
+    assert "\n" not in str(caught.value)
