@@ -161,7 +161,7 @@ def _noise(asked: bool) -> Method:
     return Method(WIDTHS, _one_by_one(given), COSTLY)
 
 
-def _weighted(
+def weighted(
     grid: Sequence[float],
     objective: Callable[[PerStudent], Objective],
     teacher: Callable[[World], TeacherCache],
@@ -202,11 +202,11 @@ def _matched(matrix: str, exchanged: bool = False) -> Method:
         kept = gradients(world, matrix)
         return exchanged_gradients(kept, world.seed) if exchanged else kept
 
-    return _weighted(DECADES, gradient_matching, teacher)
+    return weighted(DECADES, gradient_matching, teacher)
 
 
 def _literal(layers: Sequence[str]) -> Method:
-    return _weighted(
+    return weighted(
         SMALL_DECADES, lambda lam: gradient(lam, layers=layers), lambda world: gradients(world, "S")
     )
 

@@ -1,5 +1,7 @@
 """Teachers that are not networks: answers at hand, and dark knowledge destroyed with everything else kept."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -115,6 +117,26 @@ def test_gradients_go_to_another_example_of_the_class_that_the_teacher_names(tra
     assert torch.equal((same.diagonal() & (same.sum(dim=1) == 1)), alone)
     assert torch.equal(kept.sort(dim=0).values, rows.sort(dim=0).values)
     assert not torch.equal(made.gradients, exchanged_gradients(cache, seed=1).gradients)
+
+
+def test_gradients_of_another_class_are_given_to_everybody_and_each_once(train):
+    torch.manual_seed(2)
+    cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
+    logits = 9 * torch.nn.functional.one_hot(torch.arange(60) % 3 % 2, 10).float()  # 40 zeros are too many
+    named = torch.tensor([0, 1]).repeat(30)  # two classes of one size: the tightest case
+    cache = replace(cache, logits=torch.nn.functional.one_hot(named, 10).float())
+    made = exchanged_gradients(cache, seed=0, across_classes=True)
+    assert torch.equal(made.logits, cache.logits)
+    assert made.key != cache.key
+    rows, kept = cache.gradients.flatten(1), made.gradients.flatten(1)
+    giver = (kept[:, None] == rows).all(dim=2).float().argmax(dim=1)
+    assert (named[giver] != named).all()
+    assert torch.equal(giver.sort().values, torch.arange(60))
+    again = exchanged_gradients(cache, seed=0, across_classes=True)
+    assert torch.equal(made.gradients, again.gradients)
+    assert not torch.equal(made.gradients, exchanged_gradients(cache, seed=1, across_classes=True).gradients)
+    with pytest.raises(CourseError, match="names one class 40 times in 60"):
+        exchanged_gradients(replace(cache, logits=logits), seed=0, across_classes=True)
 
 
 def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):
