@@ -47,7 +47,7 @@ DECAYS = (0.0, 1e-3, 1e-2, 1e-1, 3e-1, 1.0)
 WIDTHS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the noise, in units of the normalised input
 STUDY = Study(
     "chapter_04",
-    "Students taught a teacher's gradients, by several soft matrices, and their rivals, on the digits",
+    "Students taught a teacher's gradients, with several soft matrices, and their rivals, on the digits",
     {
         "worlds": WORLDS,
         "budgets": BUDGETS,
