@@ -47,7 +47,7 @@ DECAYS = (0.0, 1e-3, 1e-2, 1e-1, 3e-1, 1.0)
 WIDTHS = (0.0, 0.1, 0.2, 0.4, 0.8, 1.6)  # of the noise, in units of the normalised input
 STUDY = Study(
     "chapter_04",
-    "Students taught a teacher's gradients, by several soft matrices, and their rivals, on the digits",
+    "Students taught a teacher's gradients, with several soft matrices, and their rivals, on the digits",
     {
         "worlds": WORLDS,
         "budgets": BUDGETS,
@@ -161,7 +161,7 @@ def _noise(asked: bool) -> Method:
     return Method(WIDTHS, _one_by_one(given), COSTLY)
 
 
-def _weighted(
+def weighted(
     grid: Sequence[float],
     objective: Callable[[PerStudent], Objective],
     teacher: Callable[[World], TeacherCache],
@@ -202,11 +202,11 @@ def _matched(matrix: str, exchanged: bool = False) -> Method:
         kept = gradients(world, matrix)
         return exchanged_gradients(kept, world.seed) if exchanged else kept
 
-    return _weighted(DECADES, gradient_matching, teacher)
+    return weighted(DECADES, gradient_matching, teacher)
 
 
 def _literal(layers: Sequence[str]) -> Method:
-    return _weighted(
+    return weighted(
         SMALL_DECADES, lambda lam: gradient(lam, layers=layers), lambda world: gradients(world, "S")
     )
 

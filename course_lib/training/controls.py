@@ -63,28 +63,57 @@ def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
     return replace(cache, key=key, logits=logits, soft_matrix=None, gradients=None, activations={})
 
 
-def exchanged_gradients(cache: TeacherCache, seed: int) -> TeacherCache:
+def exchanged_gradients(cache: TeacherCache, seed: int, *, across_classes: bool = False) -> TeacherCache:
     """The same answers, with the gradients of another example: the control for what gradients know about an example.
 
     Within each class that the teacher names, the examples pass their gradients on in a random cycle. What is common to
     the gradients of a class survives; what is an example's own does not. The only example of its class keeps its own.
+    Across classes, every example is given those of one example that the teacher names differently, and each is given
+    away once: what is common to a class is gone, too, and what is left is the size and the shape of *some* gradients.
 
     Args:
         cache: the teacher's answers, with gradients by one soft matrix for all examples.
-        seed: of the cycles.
+        seed: of the exchange.
+        across_classes: give each example the gradients of an example of another class.
 
     Raises:
-        CourseError: there are no gradients, or each example has a soft matrix of its own, to which they would not fit.
+        CourseError: there are no gradients, or each example has a soft matrix of its own, to which they would not fit;
+            or one class is more than half of all examples, so that there are too few others.
     """
     check_seed(seed)
     if cache.gradients is None or cache.soft_matrix.ndim != 2:
         came = "none" if cache.gradients is None else "those of a soft matrix for each example"
         raise CourseError(f"cache must hold gradients by one soft matrix (C, m), got {came}")
     generator = torch.Generator().manual_seed(int(seed))
-    named, place = cache.logits.argmax(dim=-1), torch.arange(len(cache.logits))
+    named = cache.logits.argmax(dim=-1)
+    place = (_among_others if across_classes else _among_its_own)(named, generator)
+    gradients = cache.gradients[place]
+    return replace(cache, key=content_hash(gradients, cache.logits, cache.index), gradients=gradients)
+
+
+def _among_its_own(named: Tensor, generator: torch.Generator) -> Tensor:
+    """A random cycle within each class, (N,)."""
+    place = torch.arange(len(named))
     for label in named.unique():
         circle = (named == label).nonzero().flatten()
         circle = circle[torch.randperm(len(circle), generator=generator)]
         place[circle] = circle.roll(1)
-    gradients = cache.gradients[place]
-    return replace(cache, key=content_hash(gradients, cache.logits, cache.index), gradients=gradients)
+    return place
+
+
+def _among_others(named: Tensor, generator: torch.Generator) -> Tensor:
+    """A random permutation, (N,), that leads nobody to its own class: who was led there swaps with one who may."""
+    largest = int(named.bincount().max())
+    if 2 * largest > len(named):
+        raise CourseError(
+            f"examples of another class are too few: the teacher names one class {largest} times in {len(named)}"
+        )
+    place = torch.randperm(len(named), generator=generator)
+    for example in (named[place] == named).nonzero().flatten():
+        if named[place[example]] == named[example]:  # no swap has helped it yet
+            other = (named != named[example]) & (named[place] != named[example])
+            others = other.nonzero().flatten()
+            chosen = others[torch.randint(len(others), (), generator=generator)]
+            both = torch.stack([example, chosen])
+            place[both] = place[both.flip(0)]
+    return place

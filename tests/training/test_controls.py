@@ -1,7 +1,10 @@
 """Teachers that are not networks: answers at hand, and dark knowledge destroyed with everything else kept."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch.nn.functional import one_hot
 
 from course_lib.data import Views, load
 from course_lib.errors import CourseError
@@ -132,6 +135,30 @@ def test_gradients_go_to_another_example_of_the_class_that_the_teacher_names(tra
     other = exchanged_gradients(cache, seed=1)
     assert not torch.equal(made.gradients, other.gradients)
     assert len({cache.key, made.key, other.key}) == 3
+
+
+def test_gradients_of_another_class_are_given_to_everybody_and_each_once(train):
+    cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
+    named = torch.tensor([0, 1]).repeat(30)  # two classes of one size: the tightest case
+    marked = torch.arange(60.0)[:, None, None, None, None].expand_as(cache.gradients)  # whose they are
+    cache = replace(cache, logits=one_hot(named, 10).float(), gradients=marked.clone())
+    made = exchanged_gradients(cache, seed=0, across_classes=True)
+    assert torch.equal(made.logits, cache.logits)
+    assert made.key != cache.key
+    giver = made.gradients[:, 0, 0, 0, 0].long()
+    assert torch.equal(made.gradients, cache.gradients[giver])
+    assert (named[giver] != named).all()
+    assert torch.equal(giver.sort().values, torch.arange(60))
+    again, other = (exchanged_gradients(cache, seed=seed, across_classes=True) for seed in (0, 1))
+    assert torch.equal(made.gradients, again.gradients)
+    assert not torch.equal(made.gradients, other.gradients)
+
+
+def test_a_class_of_more_than_half_leaves_too_few_others(train):
+    cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
+    named = torch.tensor([0, 1, 0]).repeat(20)
+    with pytest.raises(CourseError, match="names one class 40 times in 60"):
+        exchanged_gradients(replace(cache, logits=one_hot(named, 10).float()), seed=0, across_classes=True)
 
 
 def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):
