@@ -83,9 +83,9 @@ def _spread(logits: torch.Tensor) -> float:
 def main() -> None:
     """Measure everything that is not kept, and write."""
     parts = {
-        **{f"softness/{labels}": partial(wider, labels) for labels in first.SOFTNESS},
         "turning": turning,
         "assistant": assistants,
+        **{f"softness/{labels}": partial(wider, labels) for labels in first.SOFTNESS},
     }
     results = {name: STUDY.kept(name, make) for name, make in parts.items()}
     STUDY.write(test_images=len(split(WORLDS[0]).test), results=results)
