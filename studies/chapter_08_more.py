@@ -1,42 +1,26 @@
-"""Chapter 08's open ends: wider grids for softness, the investigation in three worlds, an assistant's logits.
+"""Chapter 08's open ends: the investigation in three worlds, and the logits of an assistant.
 
 ``python -m studies.chapter_08_more`` measures all parts and writes ``data/results/chapter_08_more.json``. Worlds,
 teachers and students are those of ``studies.chapter_08``.
 """
 
-from functools import partial
 from typing import Any
 
 import torch
 
 from course_lib.training import cache_teacher
 from studies import chapter_08 as first
-from studies.chapter_08 import HARD, WORLDS, Method, by_pair, split, taught, teacher
+from studies.chapter_08 import HARD, WORLDS, by_pair, split, taught, teacher
 from studies.chapter_08_tuned import RATE, method, right, train
 from studies.study import Study
 
-WIDER = {"smoothing": (0.6, 0.8), "temperatures": (32.0, 64.0)}
 TURNING = {
     "temperatures": (1.0, 2.0, 4.0, 8.0, 16.0),
     "budgets": (100, 200, 400, 800, 1600, 4000),
     "seeds": 8,
 }
-SETTINGS = {"worlds": WORLDS, "wider": WIDER, "turning": TURNING, "softness": first.SOFTNESS}
+SETTINGS = {"worlds": WORLDS, "turning": TURNING}
 STUDY = Study("chapter_08_more", __doc__.splitlines()[0], SETTINGS)
-
-
-def wider(labels: int) -> dict[str, Any]:
-    """Softness beyond the grids of ``chapter_08``: the same students with more smoothing and higher temperatures."""
-    known = {
-        "teacher": by_pair(teacher),
-        "smoothed teacher": by_pair(partial(teacher, smoothing=0.1)),
-    }
-    methods = {
-        f"smoothed labels, {each:g}": Method(labels=1.0, smoothing=each) for each in WIDER["smoothing"]
-    }
-    methods |= {f"{name}, {T:g}": taught(T, name) for name in known for T in WIDER["temperatures"]}
-    runs = first.train(methods, known, labels=labels, steps=first.SOFTNESS[labels])
-    return first.outcome(methods, runs, labels)
 
 
 def turning() -> dict[str, Any]:
@@ -82,11 +66,7 @@ def _spread(logits: torch.Tensor) -> float:
 
 def main() -> None:
     """Measure everything that is not kept, and write."""
-    parts = {
-        "turning": turning,
-        "assistant": assistants,
-        **{f"softness/{labels}": partial(wider, labels) for labels in first.SOFTNESS},
-    }
+    parts = {"turning": turning, "assistant": assistants}
     results = {name: STUDY.kept(name, make) for name, make in parts.items()}
     STUDY.write(test_images=len(split(WORLDS[0]).test), results=results)
 
