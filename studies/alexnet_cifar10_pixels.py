@@ -1,4 +1,4 @@
-"""``python -m studies.alexnet_cifar10_pixels``: logistic regression on the pixels of CIFAR-10, the baseline of chapter 09.
+"""``python -m studies.alexnet_cifar10_pixels``: logistic regression on CIFAR-10's pixels, a baseline for chapter 09.
 
 The same split and the same few labelled images as in ``benchmarks.alexnet_cifar10``; C is chosen on validation images.
 """
