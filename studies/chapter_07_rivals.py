@@ -1,7 +1,8 @@
-"""``python -m studies.chapter_07_noise``: noise on the inputs, the cheap relative of chapter 07's input gradient.
+"""``python -m studies.chapter_07_rivals``: noise on the inputs beside chapter 07's γ, and a weaker regressor.
 
-The same students, labelled images and budgets as in ``studies.chapter_07``, on hard labels, with noisy copies of the
-images instead of a penalty on slopes. The width of the noise is chosen among five, as there.
+The same students, labelled images and budgets as in ``studies.chapter_07``. On hard labels, noisy copies of the images
+take the place of a penalty on slopes; the width of the noise is chosen among five, as there. The regressor, which chose
+the smallest weight of its grid, may choose smaller ones.
 """
 
 import argparse
@@ -15,7 +16,7 @@ from course_lib.models import alexnet
 from course_lib.training import Recipe, Runs, fit_many, hard_labels, teacher_logits
 from studies import chapter_07
 from studies.study import Study
-from studies.worlds import diagnosed, earlier, rounded
+from studies.worlds import best, crossed, diagnosed, earlier, rounded
 
 SETTINGS = {name: chapter_07.SETTINGS[name] for name in ("teacher", "student_width", "batch_size", "lr")} | {
     "budgets": chapter_07.SETTINGS["budgets"],
@@ -26,6 +27,8 @@ SETTINGS = {name: chapter_07.SETTINGS[name] for name in ("teacher", "student_wid
     "labels": 50,
     "widths": [0.1, 0.2, 0.4, 0.8, 1.6],  # σ of the noise, in units of the normalised input
     "copies": 60,  # of each image
+    "soft_targets": 4.0,  # T, as chosen in the first study
+    "regressor": [0.001, 0.003, 0.01, 0.03, 0.1],  # weights of the layers, in the first world
 }
 
 
@@ -66,15 +69,27 @@ class World(chapter_07.World):
         runs = self.trained(sigma, seeds, SETTINGS["budgets"][-1])
         return runs.over(lambda some: diagnosed(some, seen, test, answers))
 
+    def weaker(self, weights: list[float]) -> list[list[float]]:
+        """Accuracies in percent on validation images, for every weight of the regressor's layers."""
+        seeds, part = SETTINGS["choosing_seeds"], self.digits.validation
+        values, everyone = crossed(weights, seeds)
+        chosen = {"soft targets": SETTINGS["soft_targets"], "regressor": values}
+        runs = self.train("regressor", SETTINGS["labels"], chosen, everyone, SETTINGS["chosen_at"])
+        right = rounded(accuracy(runs.logits(part.inputs), part.labels))
+        return [right[place : place + len(seeds)] for place in range(0, len(right), len(seeds))]
+
 
 def main() -> None:
-    """Choose the noise in the first world, and measure it in all."""
+    """Choose noise and weight in the first world; measure the noise in all worlds, the regressor in the first."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    what = "Narrow AlexNets on 50 digits with noise on the inputs, in chapter 07's worlds"
-    study, tried, students = Study("chapter_07_noise", what, SETTINGS), {}, {}
+    what = "Narrow AlexNets on 50 digits with noise on the inputs, and with weaker regressors, in chapter 07's worlds"
+    study, tried, students = Study("chapter_07_rivals", what, SETTINGS), {}, {}
+    worlds = {number: World(study, number) for number in SETTINGS["worlds"]}
+    weights = SETTINGS["regressor"]
+    weaker = study.kept("regressor: choice", partial(worlds[0].weaker, weights))
+    weight = best(weights, weaker)
     chosen = None
-    for number in SETTINGS["worlds"]:
-        world = World(study, number)
+    for number, world in worlds.items():
         if chosen is None:
             tried = {
                 f"{sigma:g}": study.kept(f"σ = {sigma:g}: choice", partial(world.tried, sigma))
@@ -82,7 +97,13 @@ def main() -> None:
             }
             chosen = float(max(tried, key=lambda sigma: sum(tried[sigma])))
         students[str(number)] = study.kept(f"world {number}, σ = {chosen:g}", partial(world.examined, chosen))
-    study.write(validation=tried, chosen=chosen, students=students)
+    given = {"soft targets": SETTINGS["soft_targets"], "regressor": weight}
+    regressor = {
+        "validation": dict(zip(map(str, weights), weaker, strict=True)),
+        "chosen": weight,
+        "students": worlds[0].students("regressor", SETTINGS["labels"], given),
+    }
+    study.write(validation=tried, chosen=chosen, students=students, regressor=regressor)
 
 
 if __name__ == "__main__":
