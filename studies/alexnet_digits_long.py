@@ -25,11 +25,13 @@ SETTINGS = first.SETTINGS | {
     "methods": {
         "hard labels": True,
         "hard labels, input gradient": False,
+        "hard labels, no decay": False,
         "soft targets": True,
         "permuted": True,
     },
-    "kept": {"hard labels, input gradient": 0.1},
+    "kept": {"hard labels, input gradient": 0.1, "hard labels, no decay": 0.0},
 }
+METHODS = first.METHODS | {"hard labels, no decay": first.METHODS["hard labels"]}
 Caches = dict[str, TeacherCache]
 
 
@@ -37,7 +39,7 @@ def validated(name: str, value: float, dataset: Dataset, caches: Caches) -> dict
     """By budget, the accuracies in percent on validation images of the students by which a value is chosen."""
     held_out = dataset.validation
     runs = first.train(
-        first.METHODS[name],
+        METHODS[name],
         value,
         dataset,
         caches,
@@ -52,7 +54,7 @@ def examined(
 ) -> dict[str, dict[str, list[float]]]:
     """By budget up to ``steps``, the four numbers of every student, in percent."""
     seeds = list(range(SETTINGS["seeds"]))
-    runs = first.train(first.METHODS[name], value, dataset, caches, seeds, steps)
+    runs = first.train(METHODS[name], value, dataset, caches, seeds, steps)
     seen = subsets(dataset.train, SETTINGS["labels"], seeds)
     return runs.over(lambda some: diagnosed(some, seen, dataset.test, of_teacher))
 
@@ -80,7 +82,7 @@ def main() -> None:
                 f"{value:g}": study.kept(
                     f"{name}, {value:g}", partial(validated, name, value, dataset, caches)
                 )
-                for value in first.METHODS[name].values
+                for value in METHODS[name].values
             }
             chosen[name] = chosen_of(tried[name])
         else:
