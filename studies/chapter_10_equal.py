@@ -21,7 +21,7 @@ MIXED = tuple((temperature, lam) for lam in (0.5, 0.9) for temperature in (4.0, 
 LOGITS = ("inf", 1.0)
 SETTINGS = {
     "first": "chapter_10",
-    "labels": [1200, 50],
+    "labels": [1200],  # where the first study found soft targets behind
     "budgets": BUDGETS,
     # By side, what is added: learning rate, weight decay, and (T, λ) or smoothing.
     "soft": [
