@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.files import write_atomically
-from course_lib.provenance import machine, provenance
+from course_lib.provenance import commit, machine, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -26,6 +26,7 @@ class Study:
 
     def __init__(self, name: str, what: str, settings: Mapping[str, Any], root: Path = ROOT):
         self.name, self.what, self.settings = name, what, json.loads(json.dumps(settings))
+        self._commit = commit()  # of the code that runs; a file that is written on the way changes the folder
         mark = hashlib.sha256(json.dumps(self.settings, sort_keys=True).encode()).hexdigest()[:12]
         self._folder = root / "build" / "studies" / name / mark
         self._result = root / "data" / "results" / f"{name}.json"
@@ -69,7 +70,7 @@ class Study:
                 "settings": self.settings,
                 **results,
                 "seconds": round(seconds),
-                **provenance(),
+                **provenance() | {"commit": self._commit},
             },
         )
         self._log.info("written to %s", self._result)

@@ -1,0 +1,39 @@
+"""A file of results holds what its settings announce, and comes from a commit."""
+
+import pytest
+
+from course_lib.data import measured
+
+
+def test_chapter_07_holds_every_part_and_method_that_it_names():
+    found = measured("chapter_07")
+    named = {part: set(methods) for part, methods in found["settings"]["parts"].items()}
+    assert {part: set(each["methods"]) for part, each in found["parts"].items()} == named
+
+
+def test_chapter_15_holds_every_world_and_method_that_it_names_and_the_longer_trainings():
+    found = measured("chapter_15")
+    named = {world: set(methods) for world, methods in found["settings"]["worlds"].items()}
+    assert {world: set(each["methods"]) for world, each in found["worlds"].items()} == named
+    long = found["settings"]["long"]
+    for method in long["methods"]:
+        budgets = found["worlds"]["0"]["long"][method]["budgets"]
+        assert set(budgets) == set(map(str, long["budgets"]))
+        assert all(len(each["f1"]) == long["seeds"] for each in budgets.values())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chapter_07",
+        "chapter_07_rivals",
+        "chapter_10_equal",
+        "chapter_15",
+        "alexnet_digits_long",
+        "alexnet_cifar10_pixels",
+    ],
+)
+def test_a_study_was_written_from_a_commit(name):
+    commit = measured(name)["commit"]
+    assert commit
+    assert not commit.endswith("+")
