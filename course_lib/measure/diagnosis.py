@@ -21,8 +21,9 @@ class Diagnosis:
     Attributes:
         train: share of right answers on the student's own training images; far below 1, it is under-trained.
         test: share of right answers on test images; far below ``train``, it overfits.
-        agreement: share of test images on which it gives the teacher's answer; no higher than that of a student on
-            labels, it does not imitate. None where no teacher was given.
+        agreement: share of test images on which it gives the teacher's answer. It follows accuracy where both are often
+            right; only what goes beyond that of an equally good student on labels is imitation. None where no teacher
+            was given.
         confidence_gap: mean confidence − accuracy on test images; above 0, it is too sure of itself.
     """
 
