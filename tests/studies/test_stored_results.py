@@ -28,6 +28,7 @@ def test_chapter_15_holds_every_world_and_method_that_it_names_and_the_longer_tr
         "chapter_07",
         "chapter_07_rivals",
         "chapter_10_equal",
+        "chapter_10_search",
         "chapter_15",
         "alexnet_digits_long",
         "alexnet_cifar10_pixels",
