@@ -1,7 +1,7 @@
 """Chapter 02's searches: what every setting of soft targets, hard labels and unlabelled answers reaches.
 
-``python -m studies.chapter_02_search`` measures all parts and writes ``data/results/chapter_02_search.json``. A world is
-a split of the digits with a teacher of its own, both as chapter 02 makes them for a seed.
+``python -m studies.chapter_02_search`` measures all parts and writes ``data/results/chapter_02_search.json``. A world
+is a split of the digits with a teacher of its own, both as chapter 02 makes them for a seed.
 """
 
 from collections.abc import Sequence
