@@ -101,7 +101,8 @@ def main() -> None:
             for name, part in (("soft", soft), ("hard", hard)):
                 key = f"{name}, {labels} labels, world {number}"
                 found[name][str(labels)] = study.kept(key, partial(part, number, labels))
-        found["unlabelled"] = study.kept(f"unlabelled, world {number}", partial(unlabelled, number))
+        everything = study.kept(f"unlabelled, world {number}", partial(unlabelled, number))
+        found["unlabelled"] = {str(LABELS[-1]): everything}
     study.write(validation_images=len(world(WORLDS[0]).digits.validation), results=results)
 
 
