@@ -25,8 +25,10 @@ def test_chapter_15_holds_every_world_and_method_that_it_names_and_the_longer_tr
 @pytest.mark.parametrize(
     "name",
     [
+        "chapter_02_search",
         "chapter_07",
         "chapter_07_rivals",
+        "chapter_08_lessons",
         "chapter_10_equal",
         "chapter_10_search",
         "chapter_15",
