@@ -1,5 +1,6 @@
 """A file of results holds what its settings announce, and comes from a commit."""
 
+import numpy as np
 import pytest
 
 from course_lib.data import measured
@@ -22,9 +23,24 @@ def test_chapter_15_holds_every_world_and_method_that_it_names_and_the_longer_tr
         assert all(len(each["f1"]) == long["seeds"] for each in budgets.values())
 
 
+def test_chapter_01_small_holds_every_rate_budget_and_seed_that_it_names():
+    found = measured("chapter_01_small")
+    settings = found["settings"]
+    rates = settings["rates"] | {"machine": settings["machine"]["rates"]}
+    for world in found["worlds"].values():
+        runs = world["rules"] | {"machine": world["machine"]}
+        assert {name: list(each) for name, each in runs.items()} == {
+            name: [f"{lr:g}" for lr in each] for name, each in rates.items()
+        }
+        shape = len(settings["budgets"]), len(settings["search_seeds"])
+        assert {np.shape(each) for found in runs.values() for each in found.values()} == {shape}
+        assert len(world["teachers"]) == len(settings["teachers"])
+
+
 @pytest.mark.parametrize(
     "name",
     [
+        "chapter_01_small",
         "chapter_02_search",
         "chapter_07",
         "chapter_07_rivals",
