@@ -10,6 +10,7 @@ from sphinx.util import logging
 
 from course_lib.site.icons import drop_unused_icons
 from course_lib.site.notebook import for_website, problems
+from course_lib.site.scripts import drop_unused_search
 
 _log = logging.getLogger(__name__)
 # What a page needs that shows one of these.
@@ -27,7 +28,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("source-read", _read_notebook)
     app.connect("doctree-read", _require_alternative_texts)
     app.connect("html-page-context", _load_scripts)
-    app.connect("build-finished", _shorten_icons)
+    app.connect("build-finished", _shorten)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -60,6 +61,7 @@ def _load_scripts(
                 app.add_js_file(script, loading_method="defer")
 
 
-def _shorten_icons(app: Sphinx, exception: Exception | None) -> None:
+def _shorten(app: Sphinx, exception: Exception | None) -> None:
     if exception is None:
         drop_unused_icons(Path(app.outdir))
+        drop_unused_search(Path(app.outdir))

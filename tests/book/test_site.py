@@ -223,6 +223,13 @@ def test_every_problem_stops_the_build_and_is_told(tmp_path):
     assert old.read_text() == "the site of yesterday"
 
 
+def test_only_the_search_page_loads_the_search(course_site):
+    for path in course_site.html.rglob("*.html"):
+        scripts = re.findall(r'<script src="([^"]*)"', path.read_text(encoding="utf-8"))
+        loaded = any("searchindex.js" in script for script in scripts)
+        assert loaded == (path.name == "search.html"), path
+
+
 def test_missing_folders_are_told(tmp_path):
     with pytest.raises(CourseError, match=r"no _config\.yml"):
         site.build(tmp_path, tmp_path / "book")

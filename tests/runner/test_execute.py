@@ -95,7 +95,7 @@ def test_a_kernel_that_dies_is_a_failure_of_its_cell(run, changed):
 
 @pytest.mark.parametrize("with_child", [False, True])
 def test_the_peak_memory_of_the_kernel_and_its_children_is_measured(run, with_child):
-    code = "block = bytearray(b'a') * 300_000_000\nimport time; time.sleep(0.3)"
+    code = "block = bytearray(b'a') * 300_000_000\nimport time; time.sleep(1.5)"
     child = f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {code!r}], check=True)"
     with MemoryMeter(interval=0.02) as meter:
         result = run(code, child if with_child else "", "del block; time.sleep(0.1)", meter=meter)
