@@ -30,7 +30,8 @@ class Examples:
             is none; or floating-point numbers: shares of classes (soft labels, class sets), or values (regression).
         index: (N,) int64, position of each example in the full data set; names it across splits and subsets. Counted
             from 0 if None.
-        mean: (C,) float32, of the pixels of the train split divided by 255; with uint8 images, whose own if None.
+        mean: (C,) float32, of the pixels of the train split divided by 255; with uint8 images, whose own if None; give
+            those of the training images to all other sets, which a network must see on the same scale.
         std: (C,) float32, likewise.
         extras: more tensors by name, each with N rows, such as the mask of padded sequences: a term takes one through
             ``course_lib.training.extra``.

@@ -1,5 +1,6 @@
 """Weights of terms from the lengths of their gradients, where nobody knows the scale of a loss."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 
 import torch
@@ -54,4 +55,4 @@ def _length(value: Tensor, weights: Sequence[Tensor]) -> float:
     if not value.requires_grad:
         return 0.0
     gradients = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
-    return float(torch.stack([each.square().sum() for each in gradients if each is not None]).sum().sqrt())
+    return math.sqrt(sum(float(each.square().sum()) for each in gradients if each is not None))

@@ -187,7 +187,7 @@ class BatchSource:
                 f"build_model must make a network with logits (N, C), (N, L, C) or (N, C, H, W), got {came} for "
                 f"{len(draws)} examples"
             )
-        if objective.with_classes:
+        if LABELS in objective.sources:
             check_classes(self.examples.labels, logits)
         knobs = objective.knobs(students)
         tried = set()

@@ -13,7 +13,7 @@ from torch.func import functional_call
 from course_lib.errors import CourseError, check_positive
 from course_lib.training.forward import ForwardResult
 from course_lib.training.loss_modules import ModuleLoss, module_of, name_of, signature_of
-from course_lib.training.sources import BY_PARAMETER, LABELS, SOFT_MATRIX, STUDENT_GRADIENTS, Source
+from course_lib.training.sources import BY_PARAMETER, SOFT_MATRIX, STUDENT_GRADIENTS, Source
 
 BALANCED = "balanced"
 
@@ -261,11 +261,6 @@ class Objective:
             if term.module is not None and all(term.module is not each for each in found.values()):
                 found[term.name] = term.module
         return found
-
-    @property
-    def with_classes(self) -> bool:
-        """Whether a term asks for the labels."""
-        return LABELS in self.sources
 
     @property
     def balanced(self) -> tuple[str, ...]:

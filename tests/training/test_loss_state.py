@@ -278,6 +278,20 @@ def test_a_term_without_gradient_cannot_be_balanced(train):
         fit(small_mlp, objective, train, RECIPE)
 
 
+def test_a_term_that_only_its_own_module_learns_from_cannot_be_balanced(train):
+    class Alone(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.value = nn.Parameter(torch.ones(()))
+
+        def forward(self, labels):
+            return self.value.square() * labels.double().mean()
+
+    objective = Objective([Term("hard", hard_label_loss), Term("alone", Alone(), weight="balanced")])
+    with pytest.raises(CourseError, match=r"term 'alone' cannot be weighted \"balanced\""):
+        fit(small_mlp, objective, train, RECIPE)
+
+
 def test_what_cannot_be_meant_is_refused(hint):
     with pytest.raises(CourseError, match=r"needs the setting .*teacher.* of Hint"):
         Term("hint", hint, student=student_activation("relu2"))
