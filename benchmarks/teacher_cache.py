@@ -75,10 +75,10 @@ class Decoded(Dataset):
         return self.transform(self.images[place]), self.labels[place]
 
 
-def usual_loader(examples: Examples, augment: bool = True) -> DataLoader:
-    """Two workers that stay between the epochs."""
+def usual_loader(examples: Examples, augment: bool = True, workers: int = 2) -> DataLoader:
+    """Workers that stay between the epochs."""
     images = Decoded(examples, augment)
-    return DataLoader(images, BATCH, shuffle=True, num_workers=2, persistent_workers=True)
+    return DataLoader(images, BATCH, shuffle=True, num_workers=workers, persistent_workers=True)
 
 
 def live_teacher_epoch(

@@ -27,11 +27,14 @@ def provenance(*packages: str) -> dict[str, Any]:
     }
 
 
-def versions(*packages: str) -> dict[str, str]:
-    """Of Python and of the packages, by name."""
-    found = {"python": platform.python_version()}
+def versions(*packages: str) -> dict[str, str | None]:
+    """Of Python and of the packages, by name; None where a package came as a part of another one."""
+    found: dict[str, str | None] = {"python": platform.python_version()}
     for package in (*_PACKAGES, *packages):
-        found[package] = importlib.metadata.version(package)
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = None
     return found
 
 

@@ -1,0 +1,137 @@
+"""``python -m benchmarks.gpu``: everything that needs a GPU, the most important first, in nine minutes.
+
+Writes ``data/results/gpu.json`` whenever a part is known; a stopped run goes on from there. ``--rehearse`` is the same
+program with tiny sizes, on a CPU too.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+import torch
+
+from benchmarks.gpu import speed
+from benchmarks.gpu.card import FULL, REHEARSAL, photographs
+from benchmarks.gpu.race import Race
+from benchmarks.gpu.recipe import TEACHERS, Recipe, Way, averages, gradient_ways, hard_ways, soft_ways
+from benchmarks.gpu.report import Report
+from benchmarks.gpu.unlabelled import Unlabelled
+from course_lib.data import Dataset
+
+log = logging.getLogger("benchmarks.gpu")
+
+
+class Run:
+    """All parts in their order.
+
+    Args:
+        data: on the device.
+        report: keeps the results.
+        recipe: of the teacher and its students.
+    """
+
+    def __init__(self, data: Dataset, report: Report, recipe: Recipe):
+        self._data, self._report, self._recipe, self._size = data, report, recipe, recipe.size
+
+    def carry_out(self) -> None:
+        data, size, part = self._data, self._size, self._report.part
+        part("graphs against single steps", lambda: speed.checked(data, size))
+        part("throughput", lambda: speed.throughput(data, size))
+        tried = part("tuning of the teacher", self._recipe.teachers)
+        chosen = tried["chosen"] if tried else {"lr": TEACHERS[0][0], "weight_decay": TEACHERS[0][1]}
+        settings = chosen["lr"], chosen["weight_decay"]
+        teacher = part("teacher", lambda: self._recipe.teacher(*settings))
+        ways = self._ways() if teacher else None
+        if ways:
+            self._students(ways)
+        part("together", lambda: speed.together(data, size), needs=30)
+        part("unlabelled", lambda: Unlabelled(data, size, settings).measure(), needs=60)
+        if ways:
+            part("race", Race(data, size, ways, teacher).measure, needs=60)
+            self._long(ways)
+
+    def _ways(self) -> dict[str, Way] | None:
+        """Both methods with the settings chosen for them."""
+        part, recipe = self._report.part, self._recipe
+        if part("answers", recipe.ask) is None:
+            return None
+        recipe.ask_again()
+        tuned = part(
+            "tuning", lambda: recipe.tuned({"hard labels": hard_ways(), "soft targets": soft_ways()})
+        )
+        if tuned is None:
+            return None
+        known = {"hard labels": hard_ways(), "soft targets": soft_ways()}
+        return {
+            name: next(way for way in ways if way.told() == tuned[name]["chosen"])
+            for name, ways in known.items()
+        }
+
+    def _students(self, ways: dict[str, Way]) -> None:
+        recipe, part = self._recipe, self._report.part
+        for epochs in self._size.budgets:
+            found = part(f"students, {epochs} epochs", lambda n=epochs: recipe.students(ways, n))
+            log.info("%s", found and averages(found))
+        candidates = {"gradients": gradient_ways(ways["hard labels"], ways["soft targets"])}
+        tuned = part("tuning of gradients", lambda: recipe.tuned(candidates), needs=40)
+        if tuned is None:
+            return
+        best = next(way for way in candidates["gradients"] if way.told() == tuned["gradients"]["chosen"])
+        found = part(
+            "students with gradients",
+            lambda: recipe.students({"gradients": best}, self._size.epochs),
+            needs=60,
+        )
+        log.info("%s", found and averages(found))
+
+    def _long(self, ways: dict[str, Way]) -> None:
+        recipe, size = self._recipe, self._size
+        before = self._report.content["parts"].get(f"students, {size.epochs} epochs")
+        if not before or "seconds" not in before:
+            return
+        needs = before["seconds"] * size.long_epochs / size.epochs
+        found = self._report.part(
+            f"students, {size.long_epochs} epochs",
+            lambda: recipe.students(ways, size.long_epochs),
+            needs=needs,
+        )
+        log.info("%s", found and averages(found))
+
+
+def _log_to_terminal() -> None:
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--rehearse", action="store_true", help="tiny sizes and noise in place of photographs"
+    )
+    parser.add_argument("--seconds", type=float, default=520, help="for all parts")
+    parser.add_argument("--output", type=Path, default=Path("data/results"), help="folder of the results")
+    parser.add_argument("--folder", type=Path, default=Path("build/gpu"), help="folder of the teacher")
+    parser.add_argument("--commit", help="of the code, where the folder is not a git checkout")
+    options = parser.parse_args(arguments)
+    _log_to_terminal()
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if device.type == "cpu" and not options.rehearse:
+        parser.error("there is no GPU; --rehearse runs the same program in small")
+    torch.set_float32_matmul_precision("high")
+    torch.backends.cudnn.benchmark = True
+    size = REHEARSAL if options.rehearse else FULL
+    name = "gpu_rehearsal.json" if options.rehearse else "gpu.json"
+    report = Report(options.output / name, size, options.seconds, options.commit)
+    options.folder.mkdir(parents=True, exist_ok=True)
+    data = photographs(device, options.rehearse)
+    log.info("images are on %s", device)
+    recipe = Recipe(data, size, options.folder)
+    Run(data, report, recipe).carry_out()
+    log.info("written to %s", options.output / name)
+
+
+if __name__ == "__main__":
+    main()
