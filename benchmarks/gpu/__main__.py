@@ -6,12 +6,14 @@ program with tiny sizes, on a CPU too.
 
 import argparse
 import logging
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import torch
 
 from benchmarks.gpu import speed
-from benchmarks.gpu.card import FULL, REHEARSAL, photographs
+from benchmarks.gpu.card import FULL, REHEARSAL, Size, decode, noise, photographs
 from benchmarks.gpu.race import Race
 from benchmarks.gpu.recipe import TEACHERS, Recipe, Way, averages, gradient_ways, hard_ways, soft_ways
 from benchmarks.gpu.report import Report
@@ -21,8 +23,16 @@ from course_lib.data import Dataset
 log = logging.getLogger("benchmarks.gpu")
 
 
+def timed(report: Report, size: Size, device: torch.device) -> None:
+    """The parts in which nothing is learned."""
+    data = noise(device, size.images)
+    report.part("graphs against single steps", lambda: speed.checked(data, size))
+    report.part("throughput", lambda: speed.throughput(data, size))
+    report.part("together", lambda: speed.together(data, size))
+
+
 class Run:
-    """All parts in their order.
+    """The other parts in their order.
 
     Args:
         data: on the device.
@@ -35,8 +45,6 @@ class Run:
 
     def carry_out(self) -> None:
         data, size, part = self._data, self._size, self._report.part
-        part("graphs against single steps", lambda: speed.checked(data, size))
-        part("throughput", lambda: speed.throughput(data, size))
         tried = part("tuning of the teacher", self._recipe.teachers)
         chosen = tried["chosen"] if tried else {"lr": TEACHERS[0][0], "weight_decay": TEACHERS[0][1]}
         settings = chosen["lr"], chosen["weight_decay"]
@@ -44,10 +52,10 @@ class Run:
         ways = self._ways() if teacher else None
         if ways:
             self._students(ways)
-        part("together", lambda: speed.together(data, size), needs=30)
         part("unlabelled", lambda: Unlabelled(data, size, settings).measure(), needs=60)
         if ways:
             part("race", Race(data, size, ways, teacher).measure, needs=60)
+            self._gradients(ways)
             self._long(ways)
 
     def _ways(self) -> dict[str, Way] | None:
@@ -72,6 +80,9 @@ class Run:
         for epochs in self._size.budgets:
             found = part(f"students, {epochs} epochs", lambda n=epochs: recipe.students(ways, n))
             log.info("%s", found and averages(found))
+
+    def _gradients(self, ways: dict[str, Way]) -> None:
+        recipe, part = self._recipe, self._report.part
         candidates = {"gradients": gradient_ways(ways["hard labels"], ways["soft targets"])}
         tuned = part("tuning of gradients", lambda: recipe.tuned(candidates), needs=40)
         if tuned is None:
@@ -126,10 +137,15 @@ def main(arguments: list[str] | None = None) -> None:
     name = "gpu_rehearsal.json" if options.rehearse else "gpu.json"
     report = Report(options.output / name, size, options.seconds, options.commit)
     options.folder.mkdir(parents=True, exist_ok=True)
-    data = photographs(device, options.rehearse)
+    # Photographs are decoded beside what does not need them, in a process of its own.
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        decoding = None if options.rehearse else pool.submit(decode)
+        timed(report, size, device)
+        if decoding:
+            decoding.result()
+    data = noise(device, size.images) if options.rehearse else photographs(device)
     log.info("images are on %s", device)
-    recipe = Recipe(data, size, options.folder)
-    Run(data, report, recipe).carry_out()
+    Run(data, report, Recipe(data, size, options.folder)).carry_out()
     log.info("written to %s", options.output / name)
 
 

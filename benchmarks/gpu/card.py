@@ -34,6 +34,7 @@ class Size:
         usual_images: of an epoch of the usual loop.
         timed_steps: of the other loops.
         rounds: in turns, of whatever is timed.
+        images: of noise, where only speed is measured.
         matrix: side of the matrices whose product tells what the machine can do.
     """
 
@@ -52,9 +53,10 @@ class Size:
     steps: tuple[int, ...] = (700, 3_500, 14_000)
     half_epochs: int = 60
     races: tuple[int, ...] = (8, 24, 72)
-    usual_images: int = 25_600
-    timed_steps: int = 400
+    usual_images: int = 6_400
+    timed_steps: int = 200
     rounds: int = 3
+    images: int = 45_056
     matrix: int = 8192
 
 
@@ -78,17 +80,28 @@ REHEARSAL = Size(
     usual_images=64,
     timed_steps=2,
     rounds=2,
+    images=320,
     matrix=64,
 )
 
 
-def photographs(device: torch.device, rehearse: bool) -> Dataset:
-    """CIFAR-10 with all its images on the device; noise for the rehearsal."""
-    if rehearse:
-        parts = (random_images(number) for number in (320, 64, 64))
-        data = Dataset("noise", "noise", tuple("0123456789"), *parts)
-    else:
-        data = load("cifar10")
+def photographs(device: torch.device) -> Dataset:
+    """CIFAR-10 with all its images on the device."""
+    return _moved(load("cifar10", progress=False), device)
+
+
+def decode() -> None:
+    """Make the cache of decoded photographs."""
+    load("cifar10", progress=False)
+
+
+def noise(device: torch.device, images: int) -> Dataset:
+    """In its place where nothing is learned: for the rehearsal, and where only speed is measured."""
+    parts = (random_images(number) for number in (images, 64, 64))
+    return _moved(Dataset("noise", "noise", tuple("0123456789"), *parts), device)
+
+
+def _moved(data: Dataset, device: torch.device) -> Dataset:
     parts = {name: getattr(data, name).to(device) for name in ("train", "validation", "test")}
     return replace(data, **parts)
 

@@ -26,7 +26,7 @@ class Report:
         path: of the file; what it holds of the same sizes is not measured again.
         size: of everything.
         seconds: of the whole run; a part that would come too late is left for the next one.
-        commit: of the code, where the folder is not a git checkout.
+        commit: of the code, where the folder cannot tell.
     """
 
     def __init__(self, path: Path, size: Size, seconds: float, commit: str | None):
@@ -43,7 +43,7 @@ class Report:
             if all(kept.get(key) == self.content[key] for key in ("size", "device")):
                 self.content["parts"] = kept["parts"]
         own = provenance()
-        self.content |= own | {"commit": own["commit"] or commit}
+        self.content |= own | {"commit": commit or own["commit"]}
 
     @property
     def left(self) -> float:

@@ -71,6 +71,7 @@ def alexnet(
     *,
     width: float = 1.0,
     dropout: float = 0.5,
+    batch_norm: bool = False,
 ) -> AlexNet:
     """AlexNet (Krizhevsky, Sutskever and Hinton 2012) with the widths of torchvision's.
 
@@ -85,6 +86,8 @@ def alexnet(
         width: factor of all channels and hidden units, rounded, at least one each; a student has a small one.
         dropout: probability before the first two dense layers. 0 leaves no dropout in the network, as training many
             students at once needs.
+        batch_norm: a batch norm (Ioffe and Szegedy 2015) behind each convolution, which AlexNet was made too early for:
+            it learns faster and to a higher accuracy. The layers behind it have other numbers than torchvision's.
 
     Raises:
         CourseError: a size or a number that makes no network.
@@ -112,7 +115,7 @@ def alexnet(
     hidden = max(1, round(_HIDDEN * width))
     grid = (6, 6) if large else (sides[0] // 8, sides[1] // 8)
     model = AlexNet(
-        _features(channels, widths, large),
+        _features(channels, widths, large, batch_norm),
         nn.AdaptiveAvgPool2d(grid) if large else nn.Identity(),
         nn.Sequential(
             _dropout(dropout),
@@ -132,27 +135,25 @@ def alexnet(
     return model
 
 
-def _features(channels: int, widths: Sequence[int], large: bool) -> nn.Sequential:
+def _features(channels: int, widths: Sequence[int], large: bool, batch_norm: bool) -> nn.Sequential:
     def pool() -> nn.Module:
         return nn.MaxPool2d(3, 2) if large else nn.MaxPool2d(3, 2, padding=1)
 
+    def convolution(before: int, after: int, size: int, **where: int) -> list[nn.Module]:
+        # ReLUs not in place, unlike torchvision's: losses of activations and gradients need what comes in.
+        norm = [nn.BatchNorm2d(after)] if batch_norm else []
+        return [nn.Conv2d(before, after, size, **where), *norm, nn.ReLU()]
+
     first, second, third, fourth, fifth = widths
-    # ReLUs not in place, unlike torchvision's: losses of activations and gradients need what comes in.
+    start = {"size": 11, "stride": 4, "padding": 2} if large else {"size": 3, "padding": 1}
     return nn.Sequential(
-        nn.Conv2d(channels, first, 11, stride=4, padding=2)
-        if large
-        else nn.Conv2d(channels, first, 3, padding=1),
-        nn.ReLU(),
+        *convolution(channels, first, **start),
         pool(),
-        nn.Conv2d(first, second, 5, padding=2),
-        nn.ReLU(),
+        *convolution(first, second, 5, padding=2),
         pool(),
-        nn.Conv2d(second, third, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(third, fourth, 3, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(fourth, fifth, 3, padding=1),
-        nn.ReLU(),
+        *convolution(second, third, 3, padding=1),
+        *convolution(third, fourth, 3, padding=1),
+        *convolution(fourth, fifth, 3, padding=1),
         pool(),
     )
 
