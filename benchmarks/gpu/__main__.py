@@ -28,7 +28,6 @@ def timed(report: Report, size: Size, device: torch.device) -> None:
     data = noise(device, size.images)
     report.part("graphs against single steps", lambda: speed.checked(data, size))
     report.part("throughput", lambda: speed.throughput(data, size))
-    report.part("together", lambda: speed.together(data, size))
 
 
 class Run:
@@ -52,11 +51,27 @@ class Run:
         ways = self._ways() if teacher else None
         if ways:
             self._students(ways)
-        part("unlabelled", lambda: Unlabelled(data, size, settings).measure(), needs=60)
+        self._unlabelled(settings)
         if ways:
-            part("race", Race(data, size, ways, teacher).measure, needs=60)
             self._gradients(ways)
+        part("together", lambda: speed.together(data, size), needs=30)
+        if ways:
+            race = Race(data, size, ways, teacher)
+            for epochs in size.races:
+                part(f"race, {epochs} epochs", lambda n=epochs: race.round(n), needs=2 * epochs)
             self._long(ways)
+
+    def _unlabelled(self, settings: tuple[float, float]) -> None:
+        study = Unlabelled(self._data, self._size, settings)
+        prepared = self._report.part("unlabelled", study.prepared, needs=40)
+        for steps in self._size.steps if prepared else ():
+            chosen = prepared["chosen"]
+            found = self._report.part(
+                f"unlabelled, {steps} steps",
+                lambda n=steps, c=chosen: study.compared(c, n),
+                needs=steps / 100,
+            )
+            log.info("%s", found and averages(found))
 
     def _ways(self) -> dict[str, Way] | None:
         """Both methods with the settings chosen for them."""
@@ -84,14 +99,16 @@ class Run:
     def _gradients(self, ways: dict[str, Way]) -> None:
         recipe, part = self._recipe, self._report.part
         candidates = {"gradients": gradient_ways(ways["hard labels"], ways["soft targets"])}
-        tuned = part("tuning of gradients", lambda: recipe.tuned(candidates), needs=40)
+        tuned = part(
+            "tuning of gradients", lambda: recipe.tuned(candidates, self._size.tuning_epochs / 2), needs=60
+        )
         if tuned is None:
             return
         best = next(way for way in candidates["gradients"] if way.told() == tuned["gradients"]["chosen"])
         found = part(
             "students with gradients",
-            lambda: recipe.students({"gradients": best}, self._size.epochs),
-            needs=60,
+            lambda: recipe.students({"gradients": best}, self._size.gradient_epochs),
+            needs=35,
         )
         log.info("%s", found and averages(found))
 

@@ -25,6 +25,7 @@ class Size:
         epochs: of the teacher and of its students.
         budgets: epochs of the students, each with a schedule of its own.
         tuning_epochs: of the trainings that choose settings on validation data.
+        gradient_epochs: of the students with gradients, one of the budgets.
         long_epochs: of the last comparison.
         seeds, pairs: of the comparisons, and of the speed run.
         labels: numbers of labelled images beside those without.
@@ -42,17 +43,18 @@ class Size:
     student_width: float = 1 / 4
     small_width: float = 1 / 16
     batch_size: int = 256
-    teacher_tuning_epochs: int = 15
+    teacher_tuning_epochs: int = 10
     epochs: int = 100
     budgets: tuple[int, ...] = (5, 20, 100)
-    tuning_epochs: int = 20
+    tuning_epochs: int = 10
+    gradient_epochs: int = 20
     long_epochs: int = 400
     seeds: int = 5
     pairs: int = 20
     labels: tuple[int, ...] = (500, 1000, 5000)
-    steps: tuple[int, ...] = (700, 3_500, 14_000)
+    steps: tuple[int, ...] = (350, 1_750, 7_000)
     half_epochs: int = 60
-    races: tuple[int, ...] = (8, 24, 72)
+    races: tuple[int, ...] = (2, 6, 18)
     usual_images: int = 6_400
     timed_steps: int = 200
     rounds: int = 3
@@ -70,6 +72,7 @@ REHEARSAL = Size(
     epochs=2,
     budgets=(1, 2),
     tuning_epochs=1,
+    gradient_epochs=1,
     long_epochs=3,
     seeds=2,
     pairs=2,
@@ -87,12 +90,12 @@ REHEARSAL = Size(
 
 def photographs(device: torch.device) -> Dataset:
     """CIFAR-10 with all its images on the device."""
-    return _moved(load("cifar10", progress=False), device)
+    return _moved(load("cifar10"), device)
 
 
 def decode() -> None:
     """Make the cache of decoded photographs."""
-    load("cifar10", progress=False)
+    load("cifar10")
 
 
 def noise(device: torch.device, images: int) -> Dataset:

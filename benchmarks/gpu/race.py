@@ -29,14 +29,8 @@ class Race:
         self._teacher_speed = teacher["images_per_second"]
         self._steps = len(data.train) // size.batch_size
 
-    def measure(self) -> dict:
-        return {
-            "students": self.size.pairs,
-            "share_of_the_teacher": SHARE,
-            "rounds": [self._round(epochs) for epochs in self.size.races],
-        }
-
-    def _round(self, epochs: int) -> dict:
+    def round(self, epochs: int) -> dict:
+        """Equal seconds, as many as hard labels take for this number of epochs."""
         plain, seconds = self._students(self._hard, epochs * self._steps, None)
         start = time.perf_counter()
         images = SHARE * seconds * self._teacher_speed
@@ -49,6 +43,7 @@ class Race:
         left = max(2, round((seconds - before) / seconds * epochs * self._steps))
         taught, own = self._students(self._soft, left, answers)
         return {
+            "share_of_the_teacher": SHARE,
             "epochs of hard labels": epochs,
             "seconds of hard labels": round(seconds, 2),
             "seconds of teacher and answers": round(before, 2),

@@ -29,26 +29,31 @@ class Unlabelled:
     def __init__(self, data: Dataset, size: Size, of_teacher: tuple[float, float]):
         self.data, self.size, self._of_teacher = data, size, of_teacher
         self._batch = min(BATCH, size.batch_size)
+        self._answers: Tensor | None = None
         self._half, self._rest = (data.train.take(rows) for rows in halves(data.train))
 
-    def measure(self) -> dict:
-        teacher, told = self._teacher()
-        self._answers = kept_answers(teacher, self._rest)
-        self._on_test = answered(teacher, self.data.test)
-        # What the teacher says about an image as it is, in place of its label.
-        self._said = answered(teacher, self._rest).argmax(dim=1)
-        right = (self._said == self._rest.labels).double().mean().item()
+    def prepared(self) -> dict:
+        """The teacher of the other half's images, and the settings chosen for every way."""
+        told = self._ask()
         tried = self._tuned()
-        chosen = {name: max(each, key=lambda one: one["validation"]) for name, each in tried.items()}
         return {
-            "teacher": told | {"right about the other half": round(100 * right, 3)},
+            "teacher": told,
             "images": {"teacher's half": len(self._half), "other half": len(self._rest)},
             "batch_size": self._batch,
             "temperature": TEMPERATURE,
-            "chosen": chosen,
+            "chosen": {name: max(each, key=lambda one: one["validation"]) for name, each in tried.items()},
             "tried": tried,
-            "budgets": {str(steps): self._compared(chosen, steps) for steps in self.size.steps},
         }
+
+    def _ask(self) -> dict:
+        """All that the teacher says about the images whose labels it has not seen."""
+        teacher, told = self._teacher()
+        self._answers = kept_answers(teacher, self._rest)
+        self._on_test = answered(HalfPrecision(teacher), self.data.test)
+        # What the teacher says about an image as it is, in place of its label.
+        self._said = answered(HalfPrecision(teacher), self._rest).argmax(dim=1)
+        right = (self._said == self._rest.labels).double().mean().item()
+        return told | {"right about the other half": round(100 * right, 3)}
 
     def _teacher(self) -> tuple[nn.Module, dict]:
         big = network(self.size.teacher_width, 0, 0.5)
@@ -97,7 +102,10 @@ class Unlabelled:
             for name in self._names
         }
 
-    def _compared(self, chosen: dict[str, dict], steps: int) -> dict:
+    def compared(self, chosen: dict[str, dict], steps: int) -> dict:
+        """All ways with their settings and this budget, and the answers against each of the others."""
+        if self._answers is None:  # a run that goes on
+            self._ask()
         seeds = range(self.size.seeds)
         members = [
             self._member(name, seed, chosen[name]["lr"], chosen[name]["weight_decay"])
