@@ -48,7 +48,7 @@ class Run:
         chosen = tried["chosen"] if tried else {"lr": TEACHERS[0][0], "weight_decay": TEACHERS[0][1]}
         settings = chosen["lr"], chosen["weight_decay"]
         teacher = part("teacher", lambda: self._recipe.teacher(*settings))
-        ways = self._ways() if teacher else None
+        ways = self._ways(settings) if teacher else None
         if ways:
             self._students(ways)
         self._unlabelled(settings)
@@ -73,12 +73,12 @@ class Run:
             )
             log.info("%s", found and averages(found))
 
-    def _ways(self) -> dict[str, Way] | None:
+    def _ways(self, settings: tuple[float, float]) -> dict[str, Way] | None:
         """Both methods with the settings chosen for them."""
         part, recipe = self._report.part, self._recipe
         if part("answers", recipe.ask) is None:
             return None
-        recipe.ask_again()
+        recipe.ask_again(*settings)
         tuned = part(
             "tuning", lambda: recipe.tuned({"hard labels": hard_ways(), "soft targets": soft_ways()})
         )

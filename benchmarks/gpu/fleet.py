@@ -161,8 +161,10 @@ class Fleet:
         labels = pick(self._examples.labels, rows)
         main = torch.cuda.current_stream() if self._streams else None
         for place, member in enumerate(self.members):
-            own = labels[place] if member.labels is None else pick(member.labels, rows[place])
             with self._aside(place, main):
+                # All that is made for one member is made on its stream: the main one would give the memory to the next
+                # member while this one still reads.
+                own = labels[place] if member.labels is None else pick(member.labels, rows[place])
                 self._take(place, inputs[place], own, draws[place])
         for stream in self._streams:
             main.wait_stream(stream)

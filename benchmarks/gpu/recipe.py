@@ -51,7 +51,7 @@ class Recipe:
     """
 
     def __init__(self, data: Dataset, size: Size, folder: Path):
-        self.data, self.size, self._folder = data, size, folder
+        self.data, self.size, self._weights = data, size, folder / "teacher.pt"
         self._steps = len(data.train) // size.batch_size  # of an epoch
         self.big: nn.Module | None = None
         self.answers: Tensor | None = None
@@ -81,7 +81,7 @@ class Recipe:
         network_ = network(self.size.teacher_width, 0, 0.5)
         member = Member("teacher", network_, hard_labels(), lr, weight_decay)
         fleet = self.fleet([member], self.size.epochs).train()
-        save_atomically(self._folder / "teacher.pt", network_.state_dict())
+        save_atomically(self._weights, network_.state_dict())
         images = fleet.steps * self.size.batch_size
         return {
             "epochs": self.size.epochs,
@@ -95,16 +95,17 @@ class Recipe:
     def ask(self) -> dict:
         """All answers of the teacher for all views of the training images."""
         self.big = network(self.size.teacher_width, 0, 0.5)
-        path = self._folder / "teacher.pt"
-        self.big.load_state_dict(torch.load(path, weights_only=True, map_location="cpu"))
+        self.big.load_state_dict(torch.load(self._weights, weights_only=True, map_location="cpu"))
         self.big = self.big.to(self.data.train.device, memory_format=torch.channels_last).eval()
         self.answers = kept_answers(self.big, self.data.train)
         self._on_test = answered(HalfPrecision(self.big), self.data.test)
         return {"views": len(VIEWS), "answers_bytes": self.answers.numel() * self.answers.element_size()}
 
-    def ask_again(self) -> None:
-        """After a run that was stopped: the report knows that the teacher was asked, but not what it said."""
+    def ask_again(self, lr: float, weight_decay: float) -> None:
+        """After a run that was stopped: the report knows of the teacher, but not its weights and what it said."""
         if self.answers is None:
+            if not self._weights.is_file():  # another machine went on
+                self.teacher(lr, weight_decay)
             self.ask()
 
     def _of_all_parts(self, network_: nn.Module) -> dict:
