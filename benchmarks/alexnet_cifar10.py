@@ -1,7 +1,7 @@
-"""``python -m benchmarks.alexnet_cifar10``: AlexNet on CIFAR-10, all methods with the same teacher, seeds and budget.
+"""``python -m benchmarks.alexnet_cifar10 cpu``: AlexNet on CIFAR-10, all methods with the same teacher, seeds and budget.
 
-It takes long, resumes where it was stopped, and writes ``data/results/alexnet_cifar10_<machine>.json`` for notebook 09.
-"cpu" is sized for two cores (narrow networks, few epochs), "gpu" is the article's recipe in full.
+Sized for two cores (narrow networks, few epochs); ``benchmarks.gpu`` is the article's recipe in full. It takes long,
+resumes where it was stopped, and writes ``data/results/alexnet_cifar10_cpu.json`` for notebook 09.
 """
 
 import argparse
@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
 from lightning_fabric import Fabric
 
 from course_lib.distillation import Plan, Report, distill
@@ -28,7 +27,7 @@ TUNED = {
 
 @dataclass(frozen=True)
 class Size:
-    """What a machine can do.
+    """How much of everything.
 
     Attributes:
         plan: of all trainings; the losses are each method's.
@@ -43,31 +42,23 @@ class Size:
     tuning_epochs: int
 
 
-SIZES = {
-    "cpu": Size(
-        Plan(
-            teacher_width=1 / 4,
-            student_width=1 / 16,
-            teacher_epochs=20,
-            epochs=10,
-            checkpoint_every=2,
-            seeds=3,
-            estimator="hutchinson",
-        ),
-        all=("hard labels", "soft targets"),
-        few=(5000, 20),
-        tuning_epochs=10,
+SIZE = Size(
+    Plan(
+        teacher_width=1 / 4,
+        student_width=1 / 16,
+        teacher_epochs=20,
+        epochs=10,
+        checkpoint_every=2,
+        seeds=3,
+        estimator="hutchinson",
     ),
-    "gpu": Size(
-        Plan(teacher_width=1.0, student_width=1 / 4, epochs=100, seeds=5),
-        all=(*METHODS, *TUNED),
-        few=(5000, 300),
-        tuning_epochs=50,
-    ),
-}
+    all=("hard labels", "soft targets"),
+    few=(5000, 20),
+    tuning_epochs=10,
+)
 
 
-def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bool) -> Report:
+def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric) -> Report:
     """The report of one method, from its file if it is there and of this plan."""
     place = folder / name.replace(", ", "-").replace(" ", "-")
     kept = place / "report.json"
@@ -76,9 +67,7 @@ def carried_out(name: str, plan: Plan, folder: Path, fabric: Fabric, compile: bo
         if report.plan == plan.values():
             return report
     teacher = folder.parent / "all" / "hard-labels" / "teacher.pt"
-    report = distill(
-        plan, place, teacher=teacher if teacher.exists() else None, fabric=fabric, compile=compile
-    )
+    report = distill(plan, place, teacher=teacher if teacher.exists() else None, fabric=fabric)
     print(f"{place}: {report.accuracies()}, teacher {report.teacher.test_accuracy:.2f}", flush=True)
     return report
 
@@ -89,7 +78,7 @@ def tuned(name: str, plan: Plan, folder: Path, fabric: Fabric) -> dict[float, fl
     found = {}
     for weight in weights:
         tried = replace(plan, losses=(*base, (loss, weight)), seeds=1)
-        report = carried_out(f"{name} {weight:g}", tried, folder, fabric, False)
+        report = carried_out(f"{name} {weight:g}", tried, folder, fabric)
         found[weight] = report.students["student"][0].validation_accuracy
     return found
 
@@ -105,14 +94,13 @@ def summary(report: Report) -> dict:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("size", choices=SIZES)
+    parser.add_argument("machine", choices=("cpu",), help="what it is sized for")
     parser.add_argument("--folder", type=Path, default=Path("build/alexnet_cifar10"))
     options = parser.parse_args()
-    size, folder, cuda = SIZES[options.size], options.folder / options.size, options.size == "gpu"
-    torch.set_float32_matmul_precision("high")
-    fabric = Fabric(accelerator="cuda" if cuda else "cpu", devices=1, precision="bf16-mixed")
+    size, folder = SIZE, options.folder / "cpu"
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     first = carried_out(
-        "hard labels", replace(size.plan, losses=METHODS["hard labels"]), folder / "all", fabric, cuda
+        "hard labels", replace(size.plan, losses=METHODS["hard labels"]), folder / "all", fabric
     )
     labels, epochs = size.few
     few = replace(size.plan, labels=labels, epochs=epochs, checkpoint_every=epochs // 5)
@@ -125,17 +113,17 @@ def main() -> None:
     result = {
         "what": "AlexNet on CIFAR-10: students of one teacher, same seeds and epochs, test data read once",
         "data": first.data,
-        "command": f"python -m benchmarks.alexnet_cifar10 {options.size}",
+        "command": "python -m benchmarks.alexnet_cifar10 cpu",
         "teacher": {key: value for key, value in asdict(first.teacher).items() if key != "losses"},
         "validation_by_weight": chosen,
         "all": {},
         "few": {},
     } | provenance()
-    target = Path("data/results") / f"alexnet_cifar10_{options.size}.json"
+    target = Path("data/results/alexnet_cifar10_cpu.json")
     target.parent.mkdir(parents=True, exist_ok=True)
     for part, plan, names in (("few", few, methods), ("all", size.plan, size.all)):
         for name in names:
-            report = carried_out(name, replace(plan, losses=methods[name]), folder / part, fabric, cuda)
+            report = carried_out(name, replace(plan, losses=methods[name]), folder / part, fabric)
             result[part][name] = summary(report)
             target.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     print(f"written to {target}")

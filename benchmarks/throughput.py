@@ -1,6 +1,6 @@
 """``python -m benchmarks.throughput``: images a second of distilling AlexNet, here and in the loop one usually writes.
 
-On a GPU with the article's networks, on a CPU with narrow ones; writes ``data/results/throughput_<device>.json``.
+On a CPU, with narrow networks; ``benchmarks.gpu`` has the full ones. Writes ``data/results/throughput_cpu.json``.
 """
 
 import json
@@ -40,7 +40,7 @@ class Size:
     matrix: int
 
 
-SIZES = {"cuda": Size(1.0, 1 / 4, 45_056, 8192), "cpu": Size(1 / 4, 1 / 16, 2048, 2048)}
+SIZE = Size(1 / 4, 1 / 16, 2048, 2048)
 
 
 def network(width: float, dropout: float) -> nn.Module:
@@ -58,8 +58,8 @@ def peak(device: torch.device, side: int) -> float:
 def measure(size: Size, fabric: Fabric, rounds: int = 5) -> dict:
     """Images a second, the usual loop's time over ours, and the share of the peak."""
     torch.manual_seed(0)
-    examples, device = random_images(size.images), fabric.device
-    teacher = network(size.teacher_width, 0.5).to(device).eval()
+    examples = random_images(size.images)
+    teacher = network(size.teacher_width, 0.5).eval()
     asked = HalfPrecision(teacher)
     known = cache_teacher(asked, examples, views=VIEWS)
     recipe = Recipe(steps=size.images // BATCH, batch_size=BATCH, lr=1e-3)
@@ -74,7 +74,6 @@ def measure(size: Size, fabric: Fabric, rounds: int = 5) -> dict:
                 recipe,
                 views=VIEWS,
                 fabric=fabric,
-                compile=device.type == "cuda",
                 progress=False,
                 **settings,
             ).seconds
@@ -82,8 +81,8 @@ def measure(size: Size, fabric: Fabric, rounds: int = 5) -> dict:
         return run
 
     def usual() -> float:
-        student = network(size.student_width, 0.0).to(device)
-        return timed(lambda: live_teacher_epoch(loader, teacher, student, device))
+        student = network(size.student_width, 0.0)
+        return timed(lambda: live_teacher_epoch(loader, teacher, student))
 
     soft = soft_targets(5.0, 0.9)
     contestants = {
@@ -98,7 +97,7 @@ def measure(size: Size, fabric: Fabric, rounds: int = 5) -> dict:
     example = torch.zeros(1, 3, 32, 32)
     # Forwards, and twice as much backwards; a multiplication and an addition each.
     operations = 6 * macs(network(size.student_width, 0.0), example)
-    most = peak(device, size.matrix)
+    most = peak(torch.device("cpu"), size.matrix)
     return {
         "images_per_second": speed,
         "usual loop ÷ teacher kept": asdict(ratio(seconds["usual loop"], seconds["teacher kept"])),
@@ -110,24 +109,18 @@ def measure(size: Size, fabric: Fabric, rounds: int = 5) -> dict:
 
 
 def main() -> None:
-    cuda = torch.cuda.is_available()
-    kind = "cuda" if cuda else "cpu"
     torch.set_float32_matmul_precision("high")
-    fabric = Fabric(accelerator=kind, devices=1, precision="bf16-mixed")
-    size = SIZES[kind]
+    fabric = Fabric(accelerator="cpu", devices=1, precision="bf16-mixed")
     result = {
         "what": "AlexNet on augmented images 3×32×32, one epoch, without the set-up: images a second, medians of "
         "rounds in turns; the usual loop has a live teacher, two loader workers and float32",
         "command": "python -m benchmarks.throughput",
-        "size": asdict(size) | {"batch": BATCH},
-        "device": torch.cuda.get_device_name() if cuda else kind,
-        "compiled": cuda,
+        "size": asdict(SIZE) | {"batch": BATCH},
+        "device": "cpu",
         "precision": "bf16-mixed",
-    } | measure(size, fabric)
-    target = Path("data/results") / f"throughput_{kind}.json"
-    target.write_text(
-        json.dumps(result | provenance(), indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    } | measure(SIZE, fabric)
+    text = json.dumps(result | provenance(), indent=1, ensure_ascii=False) + "\n"
+    Path("data/results/throughput_cpu.json").write_text(text, encoding="utf-8")
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 
