@@ -1,4 +1,4 @@
-"""``python -m benchmarks.alexnet_cifar10 cpu``: AlexNet on CIFAR-10, all methods with the same teacher, seeds and budget.
+"""``python -m benchmarks.alexnet_cifar10 cpu``: AlexNet on CIFAR-10, all methods with one teacher, seeds and budget.
 
 Sized for two cores (narrow networks, few epochs); ``benchmarks.gpu`` is the article's recipe in full. It takes long,
 resumes where it was stopped, and writes ``data/results/alexnet_cifar10_cpu.json`` for notebook 09.

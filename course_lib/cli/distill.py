@@ -1,6 +1,7 @@
 """``course distill``: the whole recipe from a terminal, on a CPU, a GPU or many machines."""
 
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
@@ -38,7 +39,15 @@ def distill(
             "gradient_penalty, input_gradient. [default: hard=0.1 and soft_target=0.9]",
         ),
     ] = None,
-    data: Annotated[str, typer.Option(help="As listed by: course data list.")] = "cifar10",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="As listed by: course data list. Or a folder of pictures, with a folder for each class."
+        ),
+    ] = "cifar10",
+    size: Annotated[
+        int, typer.Option(help="Side of the square that a folder's pictures become, in pixels.")
+    ] = 32,
     validation: Annotated[
         float | None,
         typer.Option(help="Share of images set aside for validation; a tenth of CIFAR-10's if not given."),
@@ -58,9 +67,27 @@ def distill(
     lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 1e-3,
     weight_decay: Annotated[float, typer.Option(help="L2 penalty of the weights.")] = 0.0,
     schedule: Annotated[str, typer.Option(help="constant, or cosine down to 0.")] = "cosine",
+    student: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODULE:FUNCTION",
+            help="A function of yours that makes the student, called with image_shape and num_classes if it has "
+            "parameters so named. [default: AlexNet]",
+        ),
+    ] = None,
     teacher: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE or MODULE:FUNCTION",
+            help="A teacher.pt, or a student, of an earlier distillation; or a function of yours, whose network is "
+            "trained, or taken as it is with --teacher-epochs 0. [default: AlexNet, trained]",
+        ),
+    ] = None,
+    teacher_weights: Annotated[
         Path | None,
-        typer.Option(help="A teacher.pt, or a student, of an earlier distillation; trained if not given."),
+        typer.Option(
+            help="The file of an earlier distillation with the weights for your function's teacher."
+        ),
     ] = None,
     teacher_width: Annotated[float, typer.Option(help="Factor of AlexNet's channels.")] = 1.0,
     student_width: Annotated[float, typer.Option(help="Factor of the student's channels.")] = 0.25,
@@ -113,7 +140,7 @@ def distill(
         ),
     ] = False,
 ) -> None:
-    """Distil AlexNet: train or load a teacher, train students with any losses, write a report.
+    """Distil AlexNet or networks of yours: train or load a teacher, train students with any losses, write a report.
 
     Stopped and called again, it resumes where it was. In several processes: torchrun --nproc-per-node 2 -m
     course_lib.cli distill ..., or srun under SLURM.
@@ -122,9 +149,11 @@ def distill(
     # Waiting threads spin for this long; without a bound they slow a busy machine down tenfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     from course_lib.cli import asked, console
-    from course_lib.distillation import Plan
+    from course_lib.distillation import Plan, load_network
     from course_lib.distillation import distill as carry_out
 
+    # Functions named on the command line may lie in the current folder, as for python -m.
+    sys.path.insert(0, str(Path.cwd()))
     with asked():
         settings = {field.name: given[field.name] for field in fields(Plan) if field.name in given}
         if loss:
@@ -132,11 +161,17 @@ def distill(
         plan = Plan(**settings)
         fabric = make_fabric(accelerator.value, precision)
         loggers = make_loggers(output / "logs", log)
+        if teacher_weights and (teacher is None or ":" not in teacher):
+            raise CourseError(
+                "--teacher-weights goes with --teacher MODULE:FUNCTION, whose network has these weights"
+            )
+        big = load_network(teacher_weights, build=teacher) if teacher_weights else teacher
     cuda = fabric.device.type == "cuda"
     report = carry_out(
         plan,
         output,
-        teacher=teacher,
+        student=student,
+        teacher=big,
         fabric=fabric,
         loggers=loggers,
         together=together,

@@ -2,7 +2,7 @@
 
 from course_lib.distillation.networks import load_network
 from course_lib.distillation.plan import Plan
-from course_lib.distillation.recipe import distill
+from course_lib.distillation.recipe import Distillation, distill
 from course_lib.distillation.report import Report, Student
 
-__all__ = ["Plan", "Report", "Student", "distill", "load_network"]
+__all__ = ["Distillation", "Plan", "Report", "Student", "distill", "load_network"]

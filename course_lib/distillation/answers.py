@@ -10,7 +10,7 @@ from course_lib.data import Examples, Views
 from course_lib.distillation.plan import Plan
 from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
 from course_lib.models import HalfPrecision
-from course_lib.training import LiveTeacher, TeacherCache, cache_teacher, shared_logits
+from course_lib.training import LiveTeacher, Objective, TeacherCache, cache_teacher, shared_logits
 from course_lib.training.processes import on_rank_zero
 
 SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
@@ -18,6 +18,7 @@ SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
 
 def answering(
     plan: Plan,
+    objective: Objective,
     teacher: nn.Module,
     asked: Examples,
     views: Views | None,
@@ -27,10 +28,11 @@ def answering(
     fabric: Fabric,
     progress: bool = True,
 ) -> TeacherCache | LiveTeacher | None:
-    """The teacher in the form that is less work for what the plan's losses ask; None where they ask nothing.
+    """The teacher in the form that is less work for what the students' losses ask; None where they ask nothing.
 
     Args:
         plan: what is to be done.
+        objective: of the students.
         teacher: the network, on the device of the training.
         asked: all examples that any student sees.
         views: of which they see one at a time.
@@ -39,22 +41,24 @@ def answering(
         fabric: whose first process asks; the others read the file.
         progress: show a bar where a person can see it.
     """
-    sources = {source.name for source in plan.objective().sources}
+    layers = {each.layer for each in objective.sources if each.name == "teacher_activation"}
+    sources = {source.name for source in objective.sources}
     if not any(name.startswith("teacher") or name == "soft_matrix" for name in sources):
         return None
     gradients = bool(sources & {"soft_matrix", "teacher_gradients"})
     matrix = _soft_matrix(plan, teacher, train, fabric) if gradients else None
     passes = plan.epochs * plan.seeds
     live = plan.answers == "live" or (
-        views is not None and (gradients or (plan.answers == "auto" and len(views) > passes))
+        views is not None and (gradients or layers or (plan.answers == "auto" and len(views) > passes))
     )
-    if not gradients and fabric.strategy.precision.precision == "bf16-mixed":
+    if not gradients and not layers and fabric.strategy.precision.precision == "bf16-mixed":
         teacher = HalfPrecision(teacher)  # as the student is trained; slopes want more
     if live:
         return LiveTeacher(teacher, matrix)
     if callable(matrix):
         matrix = matrix(shared_logits(teacher, asked, fabric), asked.labels.cpu())
-    settings = {"views": views, "soft_matrix": matrix, "directory": folder, "progress": progress}
+    settings = {"views": views, "soft_matrix": matrix, "layers": sorted(layers)}
+    settings |= {"directory": folder, "progress": progress}
     if fabric.world_size > 1:
         on_rank_zero(lambda: cache_teacher(teacher, asked, **settings), fabric)
     return cache_teacher(teacher, asked, **settings)

@@ -34,7 +34,7 @@ _FRAME = """<!doctype html>
 def page(report: Report) -> str:
     """The report as HTML."""
     over = ", with intervals over seeds" if len(report.students["student"]) > 1 else ""
-    losses = " + ".join(f"{weight:g} · {name}" for name, weight in report.plan["losses"])
+    losses = " + ".join(f"{_words(weight)} · {name}" for name, weight in report.plan["losses"])
     parts = [
         f"<h1>Distillation on {html.escape(report.data)}</h1>",
         f"<p>The student learned from {html.escape(losses)}, T = {report.plan['temperature']:g}, "

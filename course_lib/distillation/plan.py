@@ -1,9 +1,12 @@
 """The settings of a distillation, as plain values: from the command line, a notebook or a file."""
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
-from course_lib.data import NAMES, Dataset, Views
+import torch
+
+from course_lib.data import NAMES, Dataset, Views, from_folder, load
 from course_lib.data.splits import check_seed
 from course_lib.errors import (
     CourseError,
@@ -18,7 +21,7 @@ from course_lib.training import Objective, Recipe, named_objective
 
 SOFT_MATRICES = ("cross_entropy", "class")
 ANSWERS = ("auto", "cached", "live")
-_VIEWS = {"cifar10": Views(), "digits": None}  # a shifted digit leaves the 8 × 8 pixels
+_TEST = 0.2  # of the pictures of a folder that does not say which are for the test
 
 
 @dataclass(frozen=True)
@@ -26,14 +29,17 @@ class Plan:
     """The settings of one distillation; the defaults are the article's, with CIFAR-10 and AlexNet.
 
     Attributes:
-        data: name of the data set, as for ``course_lib.data.load``.
-        validation: share of the images that are set aside for validation; as ``load`` does without one if None, a tenth
-            of CIFAR-10's.
+        data: name of the data set, as for ``course_lib.data.load``; or a folder of pictures, as for
+            ``course_lib.data.from_folder``.
+        size: of the square that every picture of a folder becomes, in pixels.
+        validation: share of the images, those for the test apart, that are set aside for validation; as ``load`` does
+            without one if None, a tenth of CIFAR-10's; an eighth of a folder's.
         losses: of the student, names of ``course_lib.training.LOSSES`` with their weights.
         temperature: T of the losses that have one.
         epochs, optimizer, lr: of the student's training, and of the teacher's where nothing else is said for it.
         batch_size, weight_decay, schedule: of both trainings.
-        teacher_epochs, teacher_optimizer, teacher_lr: of the teacher's training; the student's if None.
+        teacher_epochs, teacher_optimizer, teacher_lr: of the teacher's training; the student's if None. With 0 epochs a
+            teacher of one's own is taken as its function makes it.
         checkpoint_every: epochs between two checkpoints, and between two looks at the validation data.
         teacher_width, student_width: factor of AlexNet's channels and hidden units.
         dropout: of the teacher; the student has none.
@@ -58,6 +64,7 @@ class Plan:
     """
 
     data: str = "cifar10"
+    size: int = 32
     validation: float | None = None
     losses: tuple[tuple[str, float], ...] = (("hard", 0.1), ("soft_target", 0.9))
     temperature: float = 5.0
@@ -91,10 +98,14 @@ class Plan:
         object.__setattr__(self, "losses", _pairs(self.losses))
         check_count(epochs=self.epochs, batch_size=self.batch_size, seeds=self.seeds)
         check_count(checkpoint_every=self.checkpoint_every)
-        optional = {"teacher_epochs": self.teacher_epochs, "labels": self.labels}
-        check_count(**{name: value for name, value in optional.items() if value is not None})
+        check_count(size=self.size)
+        check_count(**({} if self.labels is None else {"labels": self.labels}))
+        check_count(0, **({} if self.teacher_epochs is None else {"teacher_epochs": self.teacher_epochs}))
+        if self.data not in NAMES and not Path(self.data).is_dir():
+            raise CourseError(
+                f"data must be one of {', '.join(NAMES)}, or a folder of pictures, got {self.data!r}"
+            )
         choices = {
-            "data": NAMES,
             "answers": ANSWERS,
             "estimator": ESTIMATORS,
             "soft_matrix": SOFT_MATRICES,
@@ -158,13 +169,25 @@ class Plan:
         """Whole batches in this many examples, at least one."""
         return max(1, examples // self.batch_size)
 
+    def dataset(self) -> Dataset:
+        """The data, read.
+
+        Raises:
+            CourseError: as in ``load`` and ``from_folder``.
+        """
+        if self.data in NAMES:
+            return load(self.data, validation=self.validation)
+        rest, share = 1 - _TEST, 1 / 8 if self.validation is None else self.validation
+        return from_folder(self.data, self.size, shares=(rest * (1 - share), rest * share, _TEST))
+
     def views(self, dataset: Dataset) -> Views | None:
-        """The augmentation for a data set.
+        """The augmentation for a data set: of photographs, but not of digits, which a shift pushes out of 8 × 8 pixels.
 
         Raises:
             CourseError: shifts by which nothing of the images would be left.
         """
-        if self.augment == "no" or (self.augment == "auto" and _VIEWS[dataset.name] is None):
+        pictures = dataset.train.images.dtype == torch.uint8
+        if self.augment == "no" or (self.augment == "auto" and (dataset.name == "digits" or not pictures)):
             return None
         side = min(dataset.image_shape[1:])
         if self.shift >= side:

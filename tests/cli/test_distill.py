@@ -123,6 +123,8 @@ def test_every_flag_reaches_the_recipe(monkeypatch, tmp_path):
     engine = [
         "--teacher",
         str(teacher),
+        "--student",
+        "nets:small",
         "--together",
         "--compile",
         "--fall-back",
@@ -132,6 +134,7 @@ def test_every_flag_reaches_the_recipe(monkeypatch, tmp_path):
     values = {
         "data": "digits",
         "validation": 0.25,
+        "size": 48,
         "temperature": 3.0,
         "epochs": 7,
         "teacher_epochs": 8,
@@ -168,7 +171,7 @@ def test_every_flag_reaches_the_recipe(monkeypatch, tmp_path):
     assert set(values) | {"losses", "baseline"} == {field.name for field in fields(Plan)}
     defaults = Plan()
     assert all(value != getattr(defaults, name) for name, value in values.items()), "else nothing is tested"
-    assert (folder, settings["teacher"]) == (tmp_path, teacher)
+    assert (folder, settings["teacher"], settings["student"]) == (tmp_path, str(teacher), "nets:small")
     assert settings["together"] is settings["compile"] is settings["fall_back"] is True
     assert settings["fabric"].strategy.precision.precision == "bf16-mixed"
 

@@ -64,7 +64,10 @@ def test_losses_are_summed_by_name_with_the_plans_settings():
         ({"shift": 4, "stride": 3}, "stride must divide pad"),
         ({"temperature": -1.0}, "temperature must be a finite number above 0, got -1.0"),
         ({"student_width": 0.0}, "student_width must be a finite number above 0, got 0.0"),
-        ({"data": "imagenet"}, "data must be one of digits, cifar10, got 'imagenet'"),
+        (
+            {"data": "imagenet"},
+            "data must be one of digits, cifar10, or a folder of pictures, got 'imagenet'",
+        ),
         ({"dropout": 1.5}, r"dropout must be a number in \[0, 1\), got 1.5"),
         ({"batch_size": True}, "batch_size must be an integer of at least 1, got True"),
         ({"losses": ("hard",)}, r"losses must be pairs of a name and a weight, .* got \('hard',\)"),

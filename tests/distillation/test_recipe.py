@@ -13,6 +13,7 @@ from filelock import FileLock
 from course_lib.data import load
 from course_lib.distillation import Report, distill, load_network
 from course_lib.distillation import page as page_module
+from course_lib.distillation import plan as plan_module
 from course_lib.distillation import recipe as module
 from course_lib.distillation.answers import answering
 from course_lib.distillation.networks import save_network
@@ -109,7 +110,9 @@ def test_answers_take_the_form_that_is_less_work(plan, tmp_path):
     def form(**settings):
         made = replace(plan, **settings)
         settings = {"train": digits.train, "folder": tmp_path, "fabric": fabric, "progress": False}
-        return answering(made, big, digits.train.subset(20, seed=0), made.views(digits), **settings)
+        return answering(
+            made, made.objective(), big, digits.train.subset(20, seed=0), made.views(digits), **settings
+        )
 
     assert form(losses=[("hard", 1.0)]) is None
     assert isinstance(form(), TeacherCache)
@@ -270,8 +273,9 @@ def test_in_half_precision_the_teacher_answers_in_it_too(plan, tmp_path):
     for precision in ("32-true", "bf16-mixed"):
         fabric = module.Fabric(accelerator="cpu", devices=1, precision=precision)
         settings = {"train": some, "folder": tmp_path, "fabric": fabric}
-        said[precision] = answering(plan, big, some, None, **settings).logits
-        slopes = answering(replace(plan, losses=[("gradient_matching", 1.0)]), big, some, None, **settings)
+        said[precision] = answering(plan, plan.objective(), big, some, None, **settings).logits
+        matching = replace(plan, losses=[("gradient_matching", 1.0)])
+        slopes = answering(matching, matching.objective(), big, some, None, **settings)
         assert torch.equal(slopes.logits, teacher_logits(big, some)), "slopes are computed in float32"
     whole = teacher_logits(big, some)
     assert torch.equal(said["32-true"], whole)
@@ -332,7 +336,7 @@ def test_nothing_large_is_left_behind(plan, tmp_path, monkeypatch):
         loaded.extend(weakref.ref(part) for part in (dataset, dataset.train, dataset.test))
         return dataset
 
-    monkeypatch.setattr(module, "load", watched)
+    monkeypatch.setattr(plan_module, "load", watched)
     gc.collect()
     gc.disable()
     try:
