@@ -10,7 +10,7 @@ from torch import nn
 
 from course_lib import losses
 from course_lib._torchvision import torchvision
-from course_lib.data import Views
+from course_lib.data import Views, measured
 from course_lib.measure import macs
 from course_lib.models import alexnet
 from course_lib.runner import list_notebooks
@@ -73,7 +73,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 24
+    assert len(blocks) == 25
     code, names = "\n".join(blocks), {}
     for long, short in {"steps=600": "steps=20", "steps=4000": "steps=20", "[200, 800]": "[5, 10]"}.items():
         assert long in code
@@ -162,10 +162,15 @@ def test_the_arithmetic_for_imagenet():
         f"{epochs[0] / 1e13:.1f} · 10¹³",
         f"{epochs[1] / 1e15:.1f} · 10¹⁵",
     )
-    assert rows["the same at 100 · 10¹² operations per second"] == (
-        f"{epochs[0] / 1e14:.1f} s",
-        f"{epochs[1] / 1e14:.0f} s",
+    speed = measured("gpu")["parts"]["throughput"]["images_per_second"]["teacher, hard labels"]
+    rate = 6 * work[0] * speed
+    assert rows[f"the same at {rate / 1e12:.0f} · 10¹² operations per second"] == (
+        f"{epochs[0] / rate:.2f} s",
+        f"{epochs[1] / rate:.0f} s",
     )
+    page = (BOOK / "scaling.md").read_text(encoding="utf-8")
+    assert f"means {round(images[1] / (epochs[1] / rate), -3):,.0f} images a second" in page
+    assert f"{round(speed, -3):,} images a second" in page
     logits = [2 * classes * n for classes, n in zip((10, 1000), images, strict=True)]
     assert rows["logits of one view, half precision"] == (
         f"{logits[0] / 1e6:.1f} MB",

@@ -1,9 +1,15 @@
 """A file of results holds what its settings announce, and comes from a commit."""
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
+from benchmarks.gpu.card import FULL
+from benchmarks.gpu.recipe import hard_ways
 from course_lib.data import measured
+from studies.alexnet_unlabelled import SETTINGS, WAYS
 
 
 def test_chapter_07_holds_every_part_and_method_that_it_names():
@@ -37,9 +43,37 @@ def test_chapter_01_small_holds_every_rate_budget_and_seed_that_it_names():
         assert len(world["teachers"]) == len(settings["teachers"])
 
 
+def test_the_gpus_results_are_of_the_sizes_that_the_benchmark_has_now():
+    found = measured("gpu")
+    assert found["size"] == json.loads(json.dumps(asdict(FULL)))
+    assert not [name for name, part in found["parts"].items() if "error" in part]
+    for epochs in FULL.budgets:
+        part = found["parts"][f"students, {epochs} epochs"]
+        assert {name: len(each) for name, each in part["students"].items()} == {
+            "hard labels": FULL.seeds,
+            "soft targets": FULL.seeds,
+        }
+    tuning = found["parts"]["tuning"]
+    assert len(tuning["hard labels"]["tried"]) == len(tuning["soft targets"]["tried"]) == len(hard_ways())
+
+
+def test_photographs_without_labels_hold_every_way_budget_and_seed():
+    found = measured("alexnet_unlabelled")
+    settings = found["settings"]
+    assert found["settings"] == json.loads(json.dumps(SETTINGS))
+    assert set(found["students"]) == set(found["tried"]) == set(WAYS)
+    for way in WAYS:
+        assert len(found["tried"][way]) == len(settings["learning_rates"]) * len(settings["weight_decays"])
+        assert [set(each) for each in found["students"][way]] == [
+            set(map(str, settings["budgets"]))
+        ] * settings["seeds"]
+
+
 @pytest.mark.parametrize(
     "name",
     [
+        "gpu",
+        "alexnet_unlabelled",
         "chapter_01_small",
         "chapter_02_search",
         "chapter_07",
