@@ -148,9 +148,10 @@ def distill(
     given = locals()  # before anything else is named
     # Waiting threads spin for this long; without a bound they slow a busy machine down tenfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
-    from course_lib.cli import asked, console
+    from course_lib.cli import asked, console, fail
     from course_lib.distillation import Plan, load_network
     from course_lib.distillation import distill as carry_out
+    from course_lib.training.termination import EXIT_CODE, Terminated, ending_in_order
 
     # Functions named on the command line may lie in the current folder, as for python -m.
     sys.path.insert(0, str(Path.cwd()))
@@ -167,17 +168,21 @@ def distill(
             )
         big = load_network(teacher_weights, build=teacher) if teacher_weights else teacher
     cuda = fabric.device.type == "cuda"
-    report = carry_out(
-        plan,
-        output,
-        student=student,
-        teacher=big,
-        fabric=fabric,
-        loggers=loggers,
-        together=together,
-        compile=cuda if compile is None else compile,
-        fall_back=fall_back,
-    )
+    try:
+        with ending_in_order():
+            report = carry_out(
+                plan,
+                output,
+                student=student,
+                teacher=big,
+                fabric=fabric,
+                loggers=loggers,
+                together=together,
+                compile=cuda if compile is None else compile,
+                fall_back=fall_back,
+            )
+    except Terminated as error:
+        fail(str(error), EXIT_CODE)
     if fabric.is_global_zero:
         _show(report, output, console())
 

@@ -20,6 +20,7 @@ from course_lib.training.logs import Logs
 from course_lib.training.processes import average
 from course_lib.training.recipe import Recipe
 from course_lib.training.snapshots import Snapshots
+from course_lib.training.termination import Terminated, answering_requests, asked_to_end
 from course_lib.training.watch import Watcher
 
 # How often losses are looked at: looking waits for the device, so not at every step.
@@ -68,7 +69,8 @@ class Steps:
         """
         status = "failed"
         try:
-            done = self._run()
+            with answering_requests():
+                done = self._run()
             status = "success"
         finally:
             self.logs.close(status)
@@ -95,7 +97,8 @@ class Steps:
                 if schedule:
                     schedule.step()
                 record[step - 1] = values.view(len(self.names), -1)
-                due = self.writer is not None and self.writer.due(step, steps)
+                ending = step < steps and self._ending(step)
+                due = self.writer is not None and (ending or self.writer.due(step, steps))
                 if step % CHECK_EVERY == 0 or step == steps or due:
                     self._check(record, checked, step)
                     advance(step - checked)
@@ -108,9 +111,21 @@ class Steps:
                     self.watcher.after(step, steps)
                 if due:
                     self.writer.save(step, spent, record, **self._stateful(schedule))
+                if ending:
+                    self._end(step)
         seconds = before + time.perf_counter() - start
         values = record.cpu().numpy()
         return {name: values[:, i] for i, name in enumerate(self.names)}, seconds
+
+    def _ending(self, step: int) -> bool:
+        """Whether the system has asked to end; several processes ask each other only now and then."""
+        return (self.fabric.world_size == 1 or step % CHECK_EVERY == 0) and asked_to_end(self.fabric)
+
+    def _end(self, step: int) -> None:
+        kept = (
+            "a checkpoint holds them, and the same call resumes there" if self.writer else "nothing is kept"
+        )
+        raise Terminated(f"the system asked to end: {step} of {self.recipe.steps} steps are done; {kept}")
 
     def _stateful(self, schedule: LRScheduler | None) -> dict[str, Any]:
         """What a checkpoint holds besides weights and optimiser."""

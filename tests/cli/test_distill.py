@@ -277,6 +277,37 @@ def test_tensorboard_logs_name_the_package_that_is_missing(tmp_path):
     assert "--log tensorboard needs tensorboard: pip install tensorboard" in answer.output
 
 
+def test_asked_to_end_it_keeps_a_checkpoint_and_begun_again_it_ends_with_the_same_numbers(tmp_path):
+    """Without the request there would be no checkpoint before the last step."""
+    whole, ended = tmp_path / "whole", tmp_path / "ended"
+    settings = [*SMALL, "--epochs", "200", "--teacher-epochs", "1", "--checkpoint-every", "200"]
+    assert course(*settings, "-o", str(whole)).exit_code == 0
+    process = started(*settings, "-o", str(ended))
+    while process.poll() is None and not list((ended / "logs/student/seed-0").rglob("metrics.csv")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "the system asked to end" in errors
+    assert "the same call resumes there" in " ".join(errors.split())
+    (kept,) = (ended / "student/seed-0").glob("*.ckpt")
+    assert 0 < int(kept.stem.removeprefix("step-")) < 600
+    assert course(*settings, "-o", str(ended)).exit_code == 0
+    assert students(ended)[1] == students(whole)[1]
+
+
+def test_asked_to_end_before_any_training_it_ends_at_once(tmp_path):
+    script = (
+        "import os, signal, time\n"
+        "from course_lib.training.termination import ending_in_order\n"
+        "with ending_in_order():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 128 + signal.SIGTERM
+
+
 def test_killed_at_random_moments_and_begun_again_it_ends_with_the_same_numbers(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     settings = [*SMALL, "--seeds", "2"]
