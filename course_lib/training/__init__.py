@@ -26,6 +26,7 @@ from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
+from course_lib.training.several import Forecast, forecast_cache, mean_answers
 from course_lib.training.sources import (
     INDEX,
     INPUTS,
@@ -54,6 +55,7 @@ __all__ = [
     "TEACHER_GRADIENTS",
     "TEACHER_LOGITS",
     "Checkpoints",
+    "Forecast",
     "Layerwise",
     "LiveTeacher",
     "Objective",
@@ -76,6 +78,7 @@ __all__ = [
     "first_weights",
     "fit",
     "fit_many",
+    "forecast_cache",
     "gradient",
     "gradient_matching",
     "gradient_penalty",
@@ -83,6 +86,7 @@ __all__ = [
     "layer_responses",
     "load_weights",
     "logits",
+    "mean_answers",
     "named_objective",
     "permuted_dark_knowledge",
     "save_answers",
