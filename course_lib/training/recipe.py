@@ -37,6 +37,8 @@ class Recipe:
         weight_decay: L2 penalty as in ``torch.optim``.
         schedule: "constant", or "cosine" down to 0 over all steps; or a function from the optimiser to a
             ``torch.optim.lr_scheduler.LRScheduler``, which makes a step after each step of the training.
+        clip: largest norm of a step's gradient, over all weights of a student; a longer one is shortened to it. Deep
+            networks without norm layers may need it at large learning rates.
 
     Raises:
         CourseError: a value that cannot be trained with.
@@ -48,11 +50,14 @@ class Recipe:
     lr: float = 5e-3
     weight_decay: float = 0.0
     schedule: str | Callable[[torch.optim.Optimizer], LRScheduler] = "constant"
+    clip: float | None = None
 
     def __post_init__(self):
         check_count(steps=self.steps, batch_size=self.batch_size)
         check_positive(lr=self.lr)
         check_not_negative(weight_decay=self.weight_decay)
+        if self.clip is not None:
+            check_positive(clip=self.clip)
         for name, known in (("optimizer", tuple(OPTIMIZERS)), ("schedule", SCHEDULES)):
             value = getattr(self, name)
             if value not in known and not callable(value):
@@ -80,6 +85,8 @@ class Recipe:
             CourseError: a function that a checkpoint could not know again.
         """
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
+        if self.clip is None:  # checkpoints of before know nothing of it
+            del shown["clip"]
         shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 

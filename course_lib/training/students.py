@@ -111,6 +111,10 @@ class OneStudent:
         average_gradients(
             chain.from_iterable(m.parameters() for m in self.objective.modules.values()), self._fabric
         )
+        if self._recipe.clip:
+            self._fabric.clip_gradients(
+                self.network, self.optimizer, max_norm=self._recipe.clip, error_if_nonfinite=False
+            )
         return values
 
     def _forward(self, network: nn.Module) -> Forward:
@@ -158,6 +162,10 @@ class ManyStudents:
         if batches.teachers not in (1, len(seeds)):
             raise CourseError(
                 f"teacher must be one, or one per student ({len(seeds)}), got {batches.teachers}"
+            )
+        if recipe.clip and scaler(fabric):
+            raise CourseError(
+                "clip must be None in precision 16-mixed, whose gradients are scaled: use bf16-mixed"
             )
         self._of_losses = _stacked_losses(objective, len(seeds))
         forward = Forward(self.network, self.network, self._layers, self._differentiated)
@@ -225,12 +233,25 @@ class ManyStudents:
         if self._replay is None:
             totals, values = self._step(self._state, batch)
             _backward(totals.sum(), self.optimizer, self._fabric)
-            return values
-        values, gradients = self._replay(batch)
-        state = self._state
-        for name, gradient in gradients.items():
-            state[name].grad = gradient
+        else:
+            values, gradients = self._replay(batch)
+            state = self._state
+            for name, gradient in gradients.items():
+                state[name].grad = gradient
+        if self._recipe.clip:
+            self._clip(self._recipe.clip)
         return values
+
+    def _clip(self, most: float) -> None:
+        """As PyTorch does it for one network, for each student by itself."""
+        learned = [each for group in self.optimizer.param_groups for each in group["params"]]
+        learned = [each for each in learned if each.grad is not None]
+        students = len(self.seeds)
+        norms = torch.stack([each.grad.reshape(students, -1).norm(dim=1) for each in learned]).norm(dim=0)
+        factors = (most / (norms + 1e-6)).clamp(max=1)  # (students,)
+        for each in learned:
+            # Not in place: a recorded step may give the same tensor again.
+            each.grad = each.grad * factors.view(students, *(1,) * (each.ndim - 1))
 
     def loss_modules(self) -> dict[str, list[nn.Module]]:
         """Every student's modules of the losses, by the name of the term."""

@@ -1,5 +1,6 @@
 """Recipes: optimisers and schedules by name or as functions, the same after a resumption."""
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -127,3 +128,45 @@ def test_bad_input_is_answered_in_one_sentence(call, message, train, tmp_path):
     with pytest.raises(CourseError, match=message) as caught:
         call(train, tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_clipping_shortens_the_step_of_plain_descent_to_the_learning_rate_times_the_bound(train):
+    runs = {
+        clip: fit(small_mlp, hard_labels(), train, Recipe(1, 64, "sgd", 0.5, clip=clip))
+        for clip in (None, 0.1, 1e3)
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        start = small_mlp()
+    moved = {
+        clip: torch.cat(
+            [(a - b).flatten() for a, b in zip(run.model.parameters(), start.parameters(), strict=True)]
+        )
+        for clip, run in runs.items()
+    }
+    assert moved[None].norm() > 0.06
+    torch.testing.assert_close(moved[0.1].norm(), torch.tensor(0.05), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        moved[0.1] / moved[0.1].norm(), moved[None] / moved[None].norm(), rtol=1e-3, atol=1e-5
+    )
+    assert torch.equal(moved[1e3], moved[None])
+
+
+@pytest.mark.parametrize("steps", [5, 220])  # 220: recorded
+def test_students_trained_at_once_are_clipped_each_by_itself(steps, train):
+    recipe = Recipe(steps, 16, "momentum", 0.05, clip=0.3)
+    together = fit_many(small_mlp, hard_labels(), train, recipe, seeds=(0, 1, 2))
+    alone = fit(small_mlp, hard_labels(), train, recipe, seed=1)
+    free = fit(small_mlp, hard_labels(), train, replace(recipe, clip=None), seed=1)
+    weights = [
+        torch.cat([p.flatten() for p in m.parameters()]) for m in (together.model(1), alone.model, free.model)
+    ]
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(weights[1], weights[2], atol=1e-2)
+
+
+def test_a_recipe_without_clipping_is_told_as_before_and_wrong_bounds_in_a_sentence():
+    assert "clip" not in Recipe().words()
+    assert "clip=0.5" in Recipe(clip=0.5).words()
+    with pytest.raises(CourseError, match="clip must be"):
+        Recipe(clip=-1)
