@@ -15,7 +15,7 @@ import torch
 from benchmarks.gpu import speed
 from benchmarks.gpu.card import FULL, REHEARSAL, Size, decode, noise, photographs
 from benchmarks.gpu.race import Race
-from benchmarks.gpu.recipe import TEACHERS, Recipe, Way, averages, gradient_ways, hard_ways, soft_ways
+from benchmarks.gpu.recipe import TEACHERS, Recipe, Way, averages, chosen, gradient_ways, offered
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.unlabelled import Unlabelled
 from course_lib.data import Dataset
@@ -45,14 +45,15 @@ class Run:
     def carry_out(self) -> None:
         data, size, part = self._data, self._size, self._report.part
         tried = part("tuning of the teacher", self._recipe.teachers)
-        chosen = tried["chosen"] if tried else {"lr": TEACHERS[0][0], "weight_decay": TEACHERS[0][1]}
-        settings = chosen["lr"], chosen["weight_decay"]
+        best = tried["chosen"] if tried else {"lr": TEACHERS[0][0], "weight_decay": TEACHERS[0][1]}
+        settings = best["lr"], best["weight_decay"]
         teacher = part("teacher", lambda: self._recipe.teacher(*settings))
         ways = self._ways(settings) if teacher else None
         if ways:
             self._students(ways)
         self._unlabelled(settings)
         if ways:
+            self._late()
             self._gradients(ways)
         part("together", lambda: speed.together(data, size), needs=30)
         if ways:
@@ -65,10 +66,10 @@ class Run:
         study = Unlabelled(self._data, self._size, settings)
         prepared = self._report.part("unlabelled", study.prepared, needs=40)
         for steps in self._size.steps if prepared else ():
-            chosen = prepared["chosen"]
+            best = prepared["chosen"]
             found = self._report.part(
                 f"unlabelled, {steps} steps",
-                lambda n=steps, c=chosen: study.compared(c, n),
+                lambda n=steps, c=best: study.compared(c, n),
                 needs=steps / 100,
             )
             log.info("%s", found and averages(found))
@@ -79,22 +80,25 @@ class Run:
         if part("answers", recipe.ask) is None:
             return None
         recipe.ask_again(*settings)
-        tuned = part(
-            "tuning", lambda: recipe.tuned({"hard labels": hard_ways(), "soft targets": soft_ways()})
-        )
-        if tuned is None:
-            return None
-        known = {"hard labels": hard_ways(), "soft targets": soft_ways()}
-        return {
-            name: next(way for way in ways if way.told() == tuned[name]["chosen"])
-            for name, ways in known.items()
-        }
+        tuned = part("tuning", lambda: recipe.tuned(offered()))
+        return None if tuned is None else chosen(offered(), tuned)
 
     def _students(self, ways: dict[str, Way]) -> None:
         recipe, part = self._recipe, self._report.part
         for epochs in self._size.budgets:
             found = part(f"students, {epochs} epochs", lambda n=epochs: recipe.students(ways, n))
             log.info("%s", found and averages(found))
+
+    def _late(self) -> None:
+        """The longest of the budgets once more, with settings that were chosen over all of it."""
+        recipe, size, part = self._recipe, self._size, self._report.part
+        name, epochs = f"tuning over {size.epochs} epochs", size.epochs
+        tuned = part(name, lambda: recipe.tuned(offered(late=True), epochs), needs=1.6 * epochs)
+        if tuned is None:
+            return
+        ways = chosen(offered(late=True), tuned)
+        found = part(f"students, {name}", lambda: recipe.students(ways, epochs), needs=1.1 * epochs)
+        log.info("%s", found and averages(found))
 
     def _gradients(self, ways: dict[str, Way]) -> None:
         recipe, part = self._recipe, self._report.part
@@ -104,10 +108,10 @@ class Run:
         )
         if tuned is None:
             return
-        best = next(way for way in candidates["gradients"] if way.told() == tuned["gradients"]["chosen"])
+        best = chosen(candidates, tuned)
         found = part(
             "students with gradients",
-            lambda: recipe.students({"gradients": best}, self._size.gradient_epochs),
+            lambda: recipe.students(best, self._size.gradient_epochs),
             needs=35,
         )
         log.info("%s", found and averages(found))

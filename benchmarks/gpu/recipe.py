@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from benchmarks.gpu.card import VIEWS, Size, kept_answers, mean, network
 from benchmarks.gpu.fleet import Fleet, Member, answered, judged
-from course_lib.data import Dataset, Examples
+from course_lib.data import Dataset
 from course_lib.files import save_atomically
 from course_lib.losses import gradient_matching_loss, input_gradient_loss
 from course_lib.matrices import cross_entropy_matrix
@@ -22,6 +22,8 @@ from course_lib.training.sources import SOFT_MATRIX, TEACHER_GRADIENTS
 LR, WEIGHT_DECAY = (0.05, 0.1), (5e-4, 1e-3)
 TEMPERATURES, LAM = (1.0, 2.0, 4.0), 0.9
 SMOOTHINGS = (0.0, 0.1, 0.2)
+# Offered once more over the whole training, where other settings may be best than after a short one.
+LATE_LR, LATE_TEMPERATURES, LATE_SMOOTHINGS = (0.1, 0.2), (4.0, 8.0), (0.0, 0.1)
 CHOOSING = 100  # a seed of its own
 SEEN = 5000  # training images on which the students are judged, too
 TEACHERS = ((0.02, 5e-4), (0.05, 5e-4), (0.1, 5e-4))  # learning rates and weight decays
@@ -57,9 +59,9 @@ class Recipe:
         self.answers: Tensor | None = None
         self._seen = data.train.subset(min(SEEN, len(data.train)), seed=0)
 
-    def fleet(self, members: Sequence[Member], epochs: float, examples: Examples | None = None) -> Fleet:
+    def fleet(self, members: Sequence[Member], epochs: float) -> Fleet:
         steps = max(1, round(epochs * self._steps))
-        return Fleet(members, examples or self.data.train, VIEWS, self.size.batch_size, steps)
+        return Fleet(members, self.data.train, VIEWS, self.size.batch_size, steps)
 
     def teachers(self) -> dict:
         """The teacher's settings, chosen on validation images after a short training."""
@@ -185,7 +187,7 @@ def differences(found: dict[str, list[dict]]) -> dict:
     }
 
 
-def hard_ways() -> list[Way]:
+def hard_ways(rates: Sequence[float] = LR, smoothings: Sequence[float] = SMOOTHINGS) -> list[Way]:
     """Labels with equally many settings as soft targets have: a smoothing for each temperature."""
     return [
         Way(
@@ -194,11 +196,11 @@ def hard_ways() -> list[Way]:
             decay,
             {"method": "hard labels", "smoothing": smoothing},
         )
-        for lr, decay, smoothing in product(LR, WEIGHT_DECAY, SMOOTHINGS)
+        for lr, decay, smoothing in product(rates, WEIGHT_DECAY, smoothings)
     ]
 
 
-def soft_ways() -> list[Way]:
+def soft_ways(rates: Sequence[float] = LR, temperatures: Sequence[float] = TEMPERATURES) -> list[Way]:
     return [
         Way(
             soft_targets(temperature, LAM),
@@ -206,8 +208,25 @@ def soft_ways() -> list[Way]:
             decay,
             {"method": "soft targets", "temperature": temperature, "lam": LAM},
         )
-        for lr, decay, temperature in product(LR, WEIGHT_DECAY, TEMPERATURES)
+        for lr, decay, temperature in product(rates, WEIGHT_DECAY, temperatures)
     ]
+
+
+def offered(late: bool = False) -> dict[str, list[Way]]:
+    """Both methods with all settings that they choose from, after a short training or over the whole one."""
+    if late:
+        return {
+            "hard labels": hard_ways(LATE_LR, LATE_SMOOTHINGS),
+            "soft targets": soft_ways(LATE_LR, LATE_TEMPERATURES),
+        }
+    return {"hard labels": hard_ways(), "soft targets": soft_ways()}
+
+
+def chosen(ways: dict[str, list[Way]], tuned: dict) -> dict[str, Way]:
+    """The ways that a tuning chose."""
+    return {
+        name: next(way for way in each if way.told() == tuned[name]["chosen"]) for name, each in ways.items()
+    }
 
 
 def gradient_ways(hard: Way, soft: Way) -> list[Way]:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from benchmarks.gpu.card import VIEWS, Size, network
@@ -15,7 +16,7 @@ from benchmarks.timing import ratio, take_turns, timed
 from course_lib.data import Dataset
 from course_lib.measure import macs
 from course_lib.models import HalfPrecision
-from course_lib.training import LiveTeacher, Recipe, fit, fit_many, hard_labels, soft_targets
+from course_lib.training import LiveTeacher, Objective, Recipe, fit, fit_many, hard_labels, soft_targets
 from course_lib.training.sources import TEACHER_LOGITS
 
 WORKERS = 8  # of the usual loop
@@ -23,71 +24,26 @@ WORKERS = 8  # of the usual loop
 
 def throughput(data: Dataset, size: Size) -> dict:
     """Images a second of one training at a time, medians of rounds in turns, with random answers of the teacher."""
-    device, steps = data.train.device, size.timed_steps
-    teacher = network(size.teacher_width, 0, 0.5).to(device, memory_format=torch.channels_last).eval()
-    answers = torch.randn(len(data.train) * len(VIEWS), data.num_classes, device=device).half()
-    live = LiveTeacher(HalfPrecision(teacher))
-    soft = soft_targets(4.0, 0.9)
-
-    def graphed(width: float, dropout: float, objective, **given) -> Callable[[], float]:
-        member = Member("timed", network(width, 0, dropout), objective, lr=1e-4, **given)
-        fleet = Fleet([member], data.train, VIEWS, size.batch_size, steps)
-        return lambda: _per_image(fleet, size)
-
-    def plain() -> float:
-        """The library's own loop, step by step from Python."""
-        recipe = Recipe(steps, size.batch_size, "momentum", 1e-4)
-        run = fit(
-            lambda: network(size.student_width, 0).to(memory_format=torch.channels_last),
-            hard_labels(),
-            data.train,
-            recipe,
-            views=VIEWS,
-            fabric=fabric(device),
-            progress=False,
-        )
-        return run.seconds / (steps * size.batch_size)
-
-    some = data.train.take(torch.arange(size.usual_images, device=device)).to("cpu")
-    loader = usual_loader(some, workers=WORKERS)
-
-    def usual() -> float:
-        student = network(size.student_width, 0).to(device)
-        return timed(lambda: live_teacher_epoch(loader, teacher, student, device)) / size.usual_images
-
-    seconds = take_turns(
-        {
-            "teacher, hard labels": graphed(size.teacher_width, 0.5, hard_labels()),
-            "student, hard labels": graphed(size.student_width, 0.0, hard_labels()),
-            "student, answers kept": graphed(size.student_width, 0.0, soft, answers=answers),
-            "student, teacher live": graphed(
-                size.student_width,
-                0.0,
-                soft,
-                ask=lambda inputs, labels: live.answers(inputs, labels, [TEACHER_LOGITS]),
-            ),
-            "student, hard labels, fit": plain,
-            "usual loop": usual,
-        },
-        size.rounds,
-    )
+    seconds = take_turns(_loops(data, size), size.rounds)
     speed = {name: round(1 / sorted(times)[len(times) // 2]) for name, times in seconds.items()}
-    most = peak(device, size.matrix)
+    most = peak(data.train.device, size.matrix)
     example = torch.zeros(1, *data.image_shape)
     # Forwards, and twice as much backwards; a multiplication and an addition each.
     operations = {
         name: 6 * macs(network(width, 0), example)
         for name, width in (("teacher", size.teacher_width), ("student", size.student_width))
     }
+
+    def times_as_long(one: str, other: str) -> dict:
+        return asdict(ratio(seconds[one], seconds[other]))
+
     return {
         "batch_size": size.batch_size,
         "usual_loop": f"{WORKERS} loader processes, live teacher, float32, batch 128",
         "images_per_second": speed,
-        "usual loop ÷ answers kept": asdict(ratio(seconds["usual loop"], seconds["student, answers kept"])),
-        "usual loop ÷ teacher live": asdict(ratio(seconds["usual loop"], seconds["student, teacher live"])),
-        "answers kept ÷ hard labels": asdict(
-            ratio(seconds["student, answers kept"], seconds["student, hard labels"])
-        ),
+        "usual loop ÷ answers kept": times_as_long("usual loop", "student, answers kept"),
+        "usual loop ÷ teacher live": times_as_long("usual loop", "student, teacher live"),
+        "answers kept ÷ hard labels": times_as_long("student, answers kept", "student, hard labels"),
         "peak_operations_per_second": most,
         "share_of_peak": {
             name: round(speed[f"{name}, hard labels"] * operations[name] / most, 4) for name in operations
@@ -95,14 +51,61 @@ def throughput(data: Dataset, size: Size) -> dict:
     }
 
 
-def _per_image(fleet: Fleet, size: Size) -> float:
-    return fleet.again() / (size.timed_steps * size.batch_size)
+def _loops(data: Dataset, size: Size) -> dict[str, Callable[[], float]]:
+    """Trainings by name; each returns its seconds for an image."""
+    device = data.train.device
+    teacher = network(size.teacher_width, 0, 0.5).to(device, memory_format=torch.channels_last).eval()
+    answers = torch.randn(len(data.train) * len(VIEWS), data.num_classes, device=device).half()
+    live, soft = LiveTeacher(HalfPrecision(teacher)), soft_targets(4.0, 0.9)
+
+    def ask(inputs: Tensor, labels: Tensor) -> dict:
+        return live.answers(inputs, labels, [TEACHER_LOGITS])
+
+    def graphed(width: float, objective: Objective, dropout: float = 0.0, **given) -> Callable[[], float]:
+        member = Member("timed", network(width, 0, dropout), objective, lr=1e-4, **given)
+        fleet = Fleet([member], data.train, VIEWS, size.batch_size, size.timed_steps)
+        return lambda: fleet.again() / (size.timed_steps * size.batch_size)
+
+    return {
+        "teacher, hard labels": graphed(size.teacher_width, hard_labels(), 0.5),
+        "student, hard labels": graphed(size.student_width, hard_labels()),
+        "student, answers kept": graphed(size.student_width, soft, answers=answers),
+        "student, teacher live": graphed(size.student_width, soft, ask=ask),
+        "student, hard labels, fit": _by_fit(data, size),
+        "usual loop": _usual(data, size, teacher),
+    }
 
 
-def fabric(device: torch.device):
+def _by_fit(data: Dataset, size: Size) -> Callable[[], float]:
+    """The library's own loop, step by step from Python."""
+    recipe = Recipe(size.timed_steps, size.batch_size, "momentum", 1e-4)
+
+    def build() -> nn.Module:
+        return network(size.student_width, 0).to(memory_format=torch.channels_last)
+
+    def run() -> float:
+        given = {"views": VIEWS, "fabric": fabric(data.train.device), "progress": False}
+        taken = fit(build, hard_labels(), data.train, recipe, **given)
+        return taken.seconds / (size.timed_steps * size.batch_size)
+
+    return run
+
+
+def _usual(data: Dataset, size: Size, teacher: nn.Module) -> Callable[[], float]:
+    """The loop that one usually writes."""
+    device = data.train.device
+    some = data.train.take(torch.arange(size.usual_images, device=device)).to("cpu")
+    loader = usual_loader(some, workers=WORKERS)
+
+    def run() -> float:
+        student = network(size.student_width, 0).to(device)
+        return timed(lambda: live_teacher_epoch(loader, teacher, student, device)) / size.usual_images
+
+    return run
+
+
+def fabric(device: torch.device) -> Fabric:
     """Of the library's own loop."""
-    from lightning_fabric import Fabric
-
     return Fabric(accelerator=device.type, devices=1, precision="bf16-mixed")
 
 
