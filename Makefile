@@ -31,9 +31,10 @@ book: $(STAMP) ## build the website from the outputs stored in the notebooks
 bench: $(STAMP) ## measure the library's speed, write build/bench.json
 	@$(RUN) -m benchmarks
 
-lint: $(STAMP) ## check style and format
+lint: $(STAMP) ## check style, format and types
 	@$(RUN) -m ruff check
 	@$(RUN) -m ruff format --check
+	@$(RUN) -m basedpyright
 
 # One at a time: stored times are those of a machine that does nothing else.
 outputs: $(STAMP) ## for authors: run all notebooks and store their outputs in notebooks/

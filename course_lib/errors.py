@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from numbers import Real
+from typing import Any
 
 
 class CourseError(ValueError):
@@ -15,7 +16,7 @@ def check_count(least: int = 1, /, **values: object) -> None:
             raise CourseError(f"{name} must be an integer of at least {least}, got {value!r}")
 
 
-def check_number(wanted: str, fits: Callable[[float], bool], /, **values: object) -> None:
+def check_number(wanted: str, fits: Callable[[Any], bool], /, **values: object) -> None:
     """Refuse arguments, by name, that are not numbers, or do not fit; ``wanted`` says what does."""
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not fits(value):

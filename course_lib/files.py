@@ -23,7 +23,7 @@ def save_atomically(path: Path, content: object) -> None:
     write_atomically(path, lambda file: torch.save(content, file))
 
 
-def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let ``write`` fill a file beside the place, then rename it: a reader sees the whole file or none.
 
     Raises:
@@ -39,7 +39,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], None]) -> None:
         raise CourseError(f"cannot write {path}: {cause.strerror or cause}") from error
 
 
-def _write(path: Path, write: Callable[[BinaryIO], None]) -> None:
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_PART)
     try:
@@ -78,5 +78,5 @@ def content_hash(*tensors: torch.Tensor) -> str:
     """A hash of the content of tensors, without their shapes: 64 hexadecimal digits."""
     whole = hashlib.sha256()
     for tensor in tensors:
-        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return whole.hexdigest()

@@ -232,7 +232,8 @@ def make_fabric(accelerator: str, precision: str | None) -> "Fabric":
 
 def _processes() -> tuple[int, int]:
     """Processes on this machine, and machines, as torchrun or SLURM say."""
-    from lightning_fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     told = os.environ
     if TorchElasticEnvironment.detect():
@@ -259,17 +260,18 @@ def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
     """From the name of a training to its loggers."""
     if log is Logs.none:
         return lambda name: []
-    from lightning_fabric import loggers
+    from lightning_fabric.loggers.csv_logs import CSVLogger
+    from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
     if log is Logs.csv:
         # A training that is resumed writes into a folder beside: its loggers do not read what an earlier one wrote.
         # Each entry goes to the disk at once: losses are logged now and then only, and a kill should lose none.
-        return lambda name: [loggers.CSVLogger(folder, name=name, flush_logs_every_n_steps=1)]
+        return lambda name: [CSVLogger(folder, name=name, flush_logs_every_n_steps=1)]
     try:
-        loggers.TensorBoardLogger(folder)
+        TensorBoardLogger(folder)
     except ModuleNotFoundError as error:
         raise CourseError("--log tensorboard needs tensorboard: pip install tensorboard") from error
-    return lambda name: [loggers.TensorBoardLogger(folder, name=name)]
+    return lambda name: [TensorBoardLogger(folder, name=name)]
 
 
 def _show(report: Any, output: Path, out: Any) -> None:

@@ -99,15 +99,17 @@ def _digits() -> str:
 
 def _kernel() -> str:
     """The kernel that JupyterLab starts for "python3" must be the Python that has course_lib."""
-    from ipykernel import __version__
+    from ipykernel._version import __version__
     from jupyter_client.manager import KernelManager
 
     manager = KernelManager(kernel_name="python3")
     executable = Path(manager.format_kernel_cmd()[0])
     if not executable.exists() or not executable.samefile(sys.executable) or executable.parent != _bin():
+        specification = manager.kernel_spec
+        assert specification is not None  # the command comes from it
         raise RuntimeError(
             f"JupyterLab's python3 is {executable}, not {sys.executable}; "
-            f"remove the specification in {manager.kernel_spec.resource_dir}, or set JUPYTER_PREFER_ENV_PATH=1"
+            f"remove the specification in {specification.resource_dir}, or set JUPYTER_PREFER_ENV_PATH=1"
         )
     return f"python3 is {executable}, ipykernel {__version__}"
 
@@ -131,7 +133,8 @@ def _altair() -> str:
     import altair
     import vl_convert
 
-    return f"{altair.__version__}, {len(vl_convert.javascript_bundle()) / 1e6:.1f} MB of JavaScript"
+    bundle = vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]  # the stub forgets a default
+    return f"{altair.__version__}, {len(bundle) / 1e6:.1f} MB of JavaScript"
 
 
 def _chromium() -> str:

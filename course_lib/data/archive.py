@@ -38,13 +38,16 @@ def read_archive(
         ):
             seen = total = 0
             while (member := tar.next()) is not None:
-                tar.members.clear()  # otherwise the headers of all members stay in memory
+                # Otherwise the headers of all members stay in memory.
+                tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue]  # the stubs leave it out
                 name = _checked_name(member, path)
                 limit = size_limit(name) if member.isfile() else 0
                 if limit:
                     total += member.size
                     _check_size(member, limit, total, total_limit, path)
-                    found[name] = tar.extractfile(member).read()
+                    content = tar.extractfile(member)
+                    assert content is not None  # only a file has a limit
+                    found[name] = content.read()
                 position = raw.tell() // 1024
                 advance(position - seen)
                 seen = position

@@ -82,7 +82,8 @@ def scatter(
         [_place(image, own, gap, edge, generator) for image, own in zip(images, pieces, strict=True)]
     )
     centres = corners[:, :objects] + torch.tensor([height / 2, width / 2])
-    return Canvases(images, centres, examples.labels[chosen], examples.std)
+    _, std = examples.scale
+    return Canvases(images, centres, examples.labels[chosen], std)
 
 
 def _place(image: Tensor, pieces: Tensor, gap: int, edge: int, generator: torch.Generator) -> Tensor:

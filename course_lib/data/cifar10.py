@@ -10,7 +10,16 @@ import torch
 from course_lib.data import store
 from course_lib.data.archive import SUFFIXES, read_archive
 from course_lib.data.examples import Dataset, assemble
-from course_lib.data.pictures import PARTS, Picture, arrange, as_picture, decode, find_pictures, is_picture
+from course_lib.data.pictures import (
+    PARTS,
+    Picture,
+    arrange,
+    as_picture,
+    decode,
+    find_pictures,
+    is_picture,
+    picture_paths,
+)
 from course_lib.data.places import VARIABLE, Root, cache_folder
 from course_lib.data.splits import stratified_split
 from course_lib.data.store import Decoded
@@ -104,7 +113,7 @@ def _files(source: Path) -> list[Path]:
     if source.is_file():
         return [source]
     batches = [source / name for name in _BATCH_FILES if (source / name).is_file()]
-    return batches or sorted(picture.content for picture in find_pictures(source))
+    return batches or sorted(picture_paths(source))
 
 
 def read(source: Path, *, progress: bool = True) -> Decoded:
@@ -113,6 +122,7 @@ def read(source: Path, *, progress: bool = True) -> Decoded:
     Raises:
         CourseError: it is damaged, incomplete, or has something unexpected in it.
     """
+    batches: dict[str, bytes | Path]
     if source.is_file():
         found = read_archive(source, _size_limit, _TOTAL_LIMIT, progress=progress)
         batches = {name.name: content for name, content in found.items() if name.name in _BATCH_FILES}

@@ -25,8 +25,10 @@ def read() -> Decoded:
     the part of it that scikit-learn ships.
     """
     from sklearn import datasets  # a slow import
+    from sklearn.utils import Bunch
 
     bunch = datasets.load_digits()
+    assert isinstance(bunch, Bunch)  # not the tuple that it can be asked for
     images = torch.from_numpy(bunch.images).mul(255 / 16).round().to(torch.uint8)[:, None]  # 0 … 16 → 0 … 255
     if len(images) != sum(SIZES):
         raise CourseError(f"scikit-learn's digits must be {sum(SIZES)} images, got {len(images)}")

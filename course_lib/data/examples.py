@@ -61,16 +61,14 @@ class Examples:
     ):
         if (images is None) == (inputs is None):
             raise CourseError("give either images or inputs, one tensor with a row for each example")
-        images = inputs if images is None else images
-        for name, value in {"images": images, "labels": labels, **(extras or {})}.items():
-            if not isinstance(value, Tensor) or not value.ndim:
-                came = "a single number" if isinstance(value, Tensor) else type(value).__name__
-                raise CourseError(f"{name} must be a tensor with a row for each example, got {came}")
+        images = _rows("images", inputs if images is None else images)
+        labels = _rows("labels", labels)
+        extras = {name: _rows(name, value) for name, value in dict(extras or {}).items()}
         if index is None:
             index = torch.arange(len(images), device=images.device)
         if images.dtype == torch.uint8 and images.ndim == 4 and mean is None and std is None and len(images):
             mean, std = (each.to(images.device) for each in channel_statistics(images.cpu()))
-        values = (images, labels, index, mean, std, dict(extras or {}))
+        values = (images, labels, index, mean, std, extras)
         for field, value in zip(fields(self), values, strict=True):
             object.__setattr__(self, field.name, value)
         self._check()
@@ -112,7 +110,7 @@ class Examples:
     @property
     def scale(self) -> tuple[Tensor, ...]:
         """Mean and standard deviation that images are normalised by; nothing for other inputs."""
-        return () if self.mean is None else (self.mean, self.std)
+        return () if self.mean is None or self.std is None else (self.mean, self.std)
 
     @property
     def inputs(self) -> Tensor:
@@ -178,7 +176,7 @@ class Examples:
         if self.images.device == torch.device(device):
             return self
         moved = self._each(lambda values: values.to(device))
-        if self.mean is None:
+        if self.mean is None or self.std is None:  # there are both or none
             return moved
         return replace(moved, mean=self.mean.to(device), std=self.std.to(device))
 
@@ -201,7 +199,7 @@ class Examples:
         return self._normalise(self.images)
 
     def _normalise(self, images: Tensor) -> Tensor:
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             return images
         shape = (-1, 1, 1)
         scaled = images.float().div_(255)
@@ -218,6 +216,14 @@ class Examples:
             f"index must hold positions from 0 to {len(self) - 1}, "
             f"got {int(index.min())} to {int(index.max())}"
         )
+
+
+def _rows(name: str, value: object) -> Tensor:
+    """The value, refused if it is not a tensor with a row for each example."""
+    if not isinstance(value, Tensor) or not value.ndim:
+        came = "a single number" if isinstance(value, Tensor) else type(value).__name__
+        raise CourseError(f"{name} must be a tensor with a row for each example, got {came}")
+    return value
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,7 +247,7 @@ class Dataset:
     test: Examples
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> tuple[int, ...]:
         """(C, H, W) of one image."""
         return tuple(self.train.images.shape[1:])
 

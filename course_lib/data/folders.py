@@ -1,6 +1,6 @@
 """Pictures and data sets of one's own, read once into whole tensors."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -83,10 +83,10 @@ def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) ->
     Raises:
         CourseError: it has no examples, an example is not such a pair, or their shapes differ.
     """
-    if not hasattr(dataset, "__len__") or not len(dataset):
+    if not isinstance(dataset, Sized) or not len(dataset):
         raise CourseError("dataset must have a length of at least 1, with dataset[i] = (input, label)")
     inputs, labels = [], []
-    for place, (x, y) in enumerate(_read(dataset, workers, progress)):
+    for place, (x, y) in enumerate(_read(dataset, len(dataset), workers, progress)):
         for name, kept, value in (("input", inputs, x), ("label", labels, y)):
             if kept and value.shape != kept[0].shape:
                 raise CourseError(
@@ -97,10 +97,10 @@ def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) ->
     return Examples(inputs=torch.stack(inputs), labels=torch.stack(labels))
 
 
-def _read(dataset: Source, workers: int, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every example as two tensors."""
+def _read(dataset: Source, count: int, workers: int, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    """Every example, of so many, as two tensors."""
     loader = DataLoader(dataset, batch_size=_BATCH, num_workers=workers, collate_fn=_pairs)
-    with progress_bar("Reading", len(dataset), progress) as advance:
+    with progress_bar("Reading", count, progress) as advance:
         for pairs in loader:
             yield from pairs
             advance(len(pairs))

@@ -35,8 +35,8 @@ def noisy_copies(examples: Examples, sigma: float, copies: int, seed: int) -> Ex
     check_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
     clean = (examples.images.cpu().float() / _LEVELS).repeat_interleave(copies, dim=0)  # (N·K, C, H, W)
-    std = examples.std.cpu()[:, None, None]
-    noisy = clean + sigma * std * torch.randn(clean.shape, generator=generator)
+    mean, std = examples.scale
+    noisy = clean + sigma * std.cpu()[:, None, None] * torch.randn(clean.shape, generator=generator)
     low, high = noisy.min(), noisy.max()
     spread = high - low
     numbers = torch.arange(copies, device=examples.index.device)
@@ -45,6 +45,6 @@ def noisy_copies(examples: Examples, sigma: float, copies: int, seed: int) -> Ex
         images=((noisy - low) / spread * _LEVELS).round().to(torch.uint8).to(examples.images.device),
         labels=examples.labels.repeat_interleave(copies),
         index=(examples.index[:, None] * copies + numbers).flatten(),
-        mean=(examples.mean - low) / spread,
-        std=examples.std / spread,
+        mean=(mean - low) / spread,
+        std=std / spread,
     )

@@ -44,12 +44,17 @@ def is_picture(name: PurePath) -> bool:
 
 def find_pictures(folder: Path) -> list[Picture]:
     """All image files of a folder that holds train/<class>/ and test/<class>/."""
-    paths = [path for part in PARTS for path in (folder / part).glob("*/*") if is_picture(path)]
-    return [as_picture(path, path) for path in paths]
+    return [as_picture(path, path) for path in picture_paths(folder)]
+
+
+def picture_paths(folder: Path) -> list[Path]:
+    """Where the image files are that ``find_pictures`` finds."""
+    return [path for part in PARTS for path in (folder / part).glob("*/*") if is_picture(path)]
 
 
 def as_picture(name: PurePath, content: bytes | Path) -> Picture:
-    return Picture(*name.parts[-3:], content)
+    part, class_name, file = name.parts[-3:]
+    return Picture(part, class_name, file, content)
 
 
 def arrange(
@@ -124,7 +129,7 @@ def _decode_one(picture: Picture, size: tuple[int, int], where: Path) -> tuple[n
             found = image.size  # read from the header: an image of another size is never decoded
             if found == size:
                 rgb = image if image.mode == "RGB" else image.convert("RGB")  # it would copy
-                return np.asarray(rgb).transpose(2, 0, 1), image.format
+                return np.asarray(rgb).transpose(2, 0, 1), image.format or ""  # a file's is known
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise CourseError(
             f"{where} holds {picture}, which is not a readable JPEG or PNG image: copy it again"

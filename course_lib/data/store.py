@@ -31,8 +31,8 @@ class Decoded:
 
     def sha256(self) -> str:
         """Hash of labels and pixels: equal copies of a data set have equal ones, on any machine."""
-        digest = hashlib.sha256(self.labels.numpy())
-        digest.update(self.images.numpy())
+        digest = hashlib.sha256(self.labels.numpy().data)
+        digest.update(self.images.numpy().data)
         return digest.hexdigest()
 
 
@@ -83,4 +83,4 @@ def read(path: Path, key: str, shape: tuple[int, ...]) -> Decoded | None:
 
 
 def _checksum(decoded: Decoded) -> int:
-    return zlib.crc32(decoded.images.numpy(), zlib.crc32(decoded.labels.numpy()))
+    return zlib.crc32(decoded.images.numpy().data, zlib.crc32(decoded.labels.numpy().data))

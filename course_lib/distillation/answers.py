@@ -1,19 +1,17 @@
 """How the students of a plan are told what the teacher says: from what it said once, or asked at every step."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 from lightning_fabric import Fabric
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib.data import Examples, Views
 from course_lib.distillation.plan import Plan
 from course_lib.matrices import class_soft_matrix, cross_entropy_matrix
 from course_lib.models import HalfPrecision
 from course_lib.training import LiveTeacher, Objective, TeacherCache, cache_teacher, shared_logits
+from course_lib.training.live import SoftMatrix
 from course_lib.training.processes import on_rank_zero
-
-SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
 
 
 def answering(
@@ -41,7 +39,7 @@ def answering(
         fabric: whose first process asks; the others read the file.
         progress: show a bar where a person can see it.
     """
-    layers = {each.layer for each in objective.sources if each.name == "teacher_activation"}
+    layers = {each.layer or "" for each in objective.sources if each.name == "teacher_activation"}
     sources = {source.name for source in objective.sources}
     if not any(name.startswith("teacher") or name == "soft_matrix" for name in sources):
         return None

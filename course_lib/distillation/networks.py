@@ -69,7 +69,7 @@ def channels_last(network: nn.Module) -> nn.Module:
     """The network with the channels last in memory: convolutions of images are faster so, on processors and on GPUs."""
     if any(each.ndim == 5 for each in network.parameters()):  # of volumes, which have a format of their own
         return network
-    return network.to(memory_format=torch.channels_last)
+    return network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # no overload has it
 
 
 def function_named(name: str) -> Callable[..., nn.Module]:

@@ -130,7 +130,7 @@ class Plan:
         check_seed(self.seed)
         check_seed(self.seed + self.seeds - 1)
         # Made once, so that a wrong value is answered before anything is trained.
-        self.objective(), self.recipe(1000), self.teacher_recipe(1000), Views(self.shift, self.stride)
+        _ = self.objective(), self.recipe(1000), self.teacher_recipe(1000), Views(self.shift, self.stride)
 
     def values(self) -> dict[str, Any]:
         """All settings as values that JSON knows."""

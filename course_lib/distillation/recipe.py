@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 from torch import Tensor, nn
 
 from course_lib.data import Dataset, Examples
@@ -308,6 +308,7 @@ class Distillation:
     def _examined(self, run: Run, of_teacher: Tensor) -> Student:
         dataset, fabric = self.dataset, self.engine.fabric
         test = scores(shared_logits(run.model, dataset.test, fabric), dataset.test.labels, of_teacher)
+        assert test.agreement is not None  # with a teacher
         validation = shared_logits(run.model, dataset.validation, fabric)
         return Student(
             seed=run.seed,

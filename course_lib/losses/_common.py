@@ -40,7 +40,7 @@ def check_outputs(**logits: Tensor) -> None:
         if isinstance(value, Tensor) and value.ndim in (3, 4):
             break
     else:
-        return check_logits(**logits)
+        return check_logits(columns=2, **logits)
     first_name, first = next(iter(logits.items()))
     for name, value in logits.items():
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.shape != first.shape:
@@ -138,7 +138,8 @@ def on_smaller_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Both maps (N, C, H, W), the larger one averaged down to the smaller grid."""
     if first.shape[2:] == second.shape[2:]:  # pooling would cost a layer's loss half of its time
         return first, second
-    grid = [min(sides) for sides in zip(first.shape[2:], second.shape[2:], strict=True)]
+    height, width = (min(sides) for sides in zip(first.shape[2:], second.shape[2:], strict=True))
+    grid = (height, width)
     return F.adaptive_avg_pool2d(first, grid), F.adaptive_avg_pool2d(second, grid)
 
 

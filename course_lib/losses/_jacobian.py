@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import cast, overload
 
 import torch
 from torch import Tensor
@@ -42,6 +43,22 @@ def differentiates(parameter: str) -> Callable:
         return loss
 
     return mark
+
+
+@overload
+def soft_gradients(
+    logits: Tensor, activations: Tensor, soft_matrix: Tensor, *, create_graph: bool = False
+) -> Tensor: ...
+
+
+@overload
+def soft_gradients(
+    logits: Tensor,
+    activations: Sequence[Tensor] | PullBack,
+    soft_matrix: Tensor,
+    *,
+    create_graph: bool = False,
+) -> tuple[Tensor, ...]: ...
 
 
 def soft_gradients(
@@ -169,7 +186,8 @@ def products(
 
 def sum_of_squares(gradients: Sequence[Tensor]) -> Tensor:
     """Σ of all squares; one dot product for each layer has fewer steps to differentiate than square and sum."""
-    return sum(torch.dot(flat, flat) for flat in (each.reshape(-1) for each in gradients))
+    total = sum(torch.dot(flat, flat) for flat in (each.reshape(-1) for each in gradients))
+    return cast(Tensor, total)  # of at least one layer
 
 
 def _check_layers(logits: Tensor, layers: Sequence[Tensor]) -> None:

@@ -6,7 +6,7 @@ from course_lib.losses._common import check_mask, check_outputs, check_positive,
 
 
 def soft_target_loss(
-    student_logits: Tensor, teacher_logits: Tensor, temperature: float, mask: Tensor | None = None
+    student_logits: Tensor, teacher_logits: Tensor, temperature: float | Tensor, mask: Tensor | None = None
 ) -> Tensor:
     """Divergence of softened distributions, T² · 1/N Σ_i KL(softmax(y_i/T) ‖ softmax(F(x_i)/T)).
 

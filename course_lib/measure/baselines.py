@@ -32,7 +32,7 @@ BASELINES: dict[str, Callable[[], Any]] = {
 def _support_vector_machine(C: float = 1.0, gamma: float = 0.01) -> Any:
     from sklearn.svm import SVC
 
-    return SVC(C=C, gamma=gamma)
+    return SVC(C=C, gamma=gamma)  # pyright: ignore[reportArgumentType]  # its default is a word, so numbers look wrong
 
 
 # Settings that ``tuned_baseline`` tries: of the logistic regression, the neighbours and the Gaussian kernel.

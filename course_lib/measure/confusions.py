@@ -19,7 +19,8 @@ def confusion_shares(logits: Tensor, labels: Tensor) -> Tensor:
         to 1; the column of a class without examples is zero.
     """
     several = logits if logits.ndim == 3 else logits[None]
-    counts = sum(confusion(each, labels) for each in several).t().double()  # (named, true)
+    found = torch.stack([confusion(each, labels) for each in several])
+    counts = found.sum(dim=0).t().double()  # (named, true)
     return counts / counts.sum(dim=0).clamp(min=1)
 
 
@@ -44,4 +45,5 @@ def pair_correlation(first: Tensor, second: Tensor) -> float:
     for name, values in zip(("first", "second"), entries, strict=True):
         if values.min() == values.max():
             raise CourseError(f"{name} must rank the pairs of classes, got {values[0]:g} for all of them")
-    return float(spearmanr(*entries).statistic)
+    found = spearmanr(entries[0], entries[1])
+    return float(found.statistic)  # pyright: ignore[reportAttributeAccessIssue]  # a class made at run time

@@ -111,6 +111,7 @@ def linear_searcher(windows: Examples, stride: int) -> nn.Conv2d:
         raise CourseError(f"windows must have an example of each of {classes} classes, one is missing")
     model = LogisticRegression(max_iter=2000).fit(windows.inputs.flatten(1).numpy(), labels.numpy())
     layer = nn.Conv2d(channels, classes, (height, width), stride=stride)
+    assert layer.bias is not None  # as is the default
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(model.coef_).view_as(layer.weight))
         layer.bias.copy_(torch.from_numpy(model.intercept_))

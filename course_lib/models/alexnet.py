@@ -131,6 +131,7 @@ def alexnet(
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None  # as is the default
             nn.init.zeros_(layer.bias)
     return model
 
@@ -139,10 +140,10 @@ def _features(channels: int, widths: Sequence[int], large: bool, batch_norm: boo
     def pool() -> nn.Module:
         return nn.MaxPool2d(3, 2) if large else nn.MaxPool2d(3, 2, padding=1)
 
-    def convolution(before: int, after: int, size: int, **where: int) -> list[nn.Module]:
+    def convolution(before: int, after: int, size: int, padding: int, stride: int = 1) -> list[nn.Module]:
         # ReLUs not in place, unlike torchvision's: losses of activations and gradients need what comes in.
         norm = [nn.BatchNorm2d(after)] if batch_norm else []
-        return [nn.Conv2d(before, after, size, **where), *norm, nn.ReLU()]
+        return [nn.Conv2d(before, after, size, stride, padding), *norm, nn.ReLU()]
 
     first, second, third, fourth, fifth = widths
     start = {"size": 11, "stride": 4, "padding": 2} if large else {"size": 3, "padding": 1}
@@ -188,6 +189,7 @@ def fully_convolutional(model: AlexNet) -> FullyConvolutional:
 def _convolution(dense: nn.Linear, window: tuple[int, int]) -> nn.Conv2d:
     convolution = nn.Conv2d(dense.in_features // (window[0] * window[1]), dense.out_features, window)
     convolution = convolution.to(dense.weight)
+    assert convolution.bias is not None  # as is the default
     with torch.no_grad():
         # Flattening lays channels, rows and columns out in this order.
         convolution.weight.copy_(dense.weight.view_as(convolution.weight))

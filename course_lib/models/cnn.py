@@ -26,7 +26,7 @@ def cnn_teacher(image_shape: Sequence[int] = (1, 8, 8), num_classes: int = 10) -
     if num_classes < 2:
         raise CourseError(f"num_classes must be at least 2, got {num_classes}")
     channels, height, width = image_shape
-    layers = OrderedDict(
+    layers: OrderedDict[str, nn.Module] = OrderedDict(
         conv1=nn.Conv2d(channels, 32, 3, padding=1),
         relu1=nn.ReLU(),
         conv2=nn.Conv2d(32, 64, 3, padding=1),

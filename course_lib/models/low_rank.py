@@ -53,13 +53,15 @@ def low_rank_convolution(convolution: nn.Conv2d, inputs: Tensor, rank: int) -> n
     first = nn.Conv2d(
         convolution.in_channels,
         rank,
-        convolution.kernel_size,
-        convolution.stride,
-        convolution.padding,
-        convolution.dilation,
+        _pair(convolution.kernel_size),
+        _pair(convolution.stride),
+        convolution.padding if isinstance(convolution.padding, str) else _pair(convolution.padding),
+        _pair(convolution.dilation),
     )
     second = nn.Conv2d(rank, convolution.out_channels, 1)
     pair = nn.Sequential(first, second).to(convolution.weight)
+    assert first.bias is not None  # as is the default
+    assert second.bias is not None
     bias = torch.zeros_like(mean) if convolution.bias is None else convolution.bias.detach().double()
     with torch.no_grad():
         kernels = chosen.T @ convolution.weight.double().flatten(1)
@@ -68,6 +70,11 @@ def low_rank_convolution(convolution: nn.Conv2d, inputs: Tensor, rank: int) -> n
         second.weight.copy_(chosen[:, :, None, None])
         second.bias.copy_(mean)
     return pair
+
+
+def _pair(sizes: tuple[int, ...]) -> tuple[int, int]:
+    height, width = sizes
+    return height, width
 
 
 def _principal_components(convolution: nn.Conv2d, inputs: Tensor) -> tuple[Tensor, Tensor]:

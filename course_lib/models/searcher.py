@@ -69,5 +69,6 @@ def searcher(num_classes: int, *, channels: int = 1, width: float = 1.0) -> Sear
     for layer in model.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            assert layer.bias is not None  # as is the default
             nn.init.zeros_(layer.bias)
     return model

@@ -1,12 +1,16 @@
 """One look for every figure: a method has the same colour and marker in every chapter, distinguishable for any eye."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 
 from course_lib.errors import CourseError
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType  # of newer versions only
 
 # Okabe and Ito, "Color Universal Design", 2008, without the yellow, which is too faint on white.
 BLACK, ORANGE, SKY, GREEN = "#000000", "#e69f00", "#56b4e9", "#009e73"
@@ -37,7 +41,7 @@ METHODS = {
     "small": Look(PURPLE, "v"),
 }
 
-STYLE = {
+STYLE: "dict[RcKeyType, Any]" = {
     # An opaque white card with a margin reads the same on a light and on a dark page.
     "figure.facecolor": "white",
     "savefig.facecolor": "white",

@@ -36,12 +36,12 @@ def problems(notebook: Any) -> Iterator[tuple[int, str]]:
     """(number of the cell from 1, what is wrong) for outputs that must not go onto the site."""
     for number, cell in enumerate(notebook.cells, start=1):
         for output in cell.get("outputs", []):
-            data = output.get("data", {})
+            data, chart = output.get("data", {}), chart_of(output)
             if output.output_type == "error":
                 yield number, f"the output is an error, {output.ename}: {output.evalue}"
-            if chart_of(output) and not (alternative_text(cell) or chart_of(output).get("description")):
+            if chart and not (alternative_text(cell) or chart.get("description")):
                 yield number, "the chart has no text for those who cannot see it (mystnb.image.alt)"
-            if not chart_of(output) and _LOADED.search("".join(data.get("text/html", ""))):
+            if not chart and _LOADED.search("".join(data.get("text/html", ""))):
                 yield number, "the HTML output loads something from another host"
 
 
@@ -96,5 +96,5 @@ def promise(notebook: Any) -> str:
 
 
 def _opening(notebook: Any) -> list[str]:
-    texts = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
+    texts: list[str] = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     return "\n\n".join(texts[:2]).splitlines()

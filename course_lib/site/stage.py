@@ -81,7 +81,8 @@ def _write_chart_bundle(folder: Path) -> None:
     import vl_convert
 
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "bundle.js").write_text(f"(() => {{{vl_convert.javascript_bundle()}}})();", encoding="utf-8")
+    bundle = vl_convert.javascript_bundle()  # pyright: ignore[reportCallIssue]  # the stub forgets a default
+    (folder / "bundle.js").write_text(f"(() => {{{bundle}}})();", encoding="utf-8")
 
 
 def course_map(read: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -39,7 +40,8 @@ def balanced_weights(
         for name in names:
             lengths[name] += _length(pairs[name][0], weights)
         if fixed:
-            reference += _length(sum(pairs[term.name][1] for term in fixed), weights)
+            together = cast(Tensor, sum(pairs[term.name][1] for term in fixed))
+            reference += _length(together, weights)
     reference = reference or lengths[names[0]]
     for name, length in lengths.items():
         if not length:

@@ -55,7 +55,7 @@ class BatchSource:
         self._wanted = [
             each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX
         ]
-        teachers = list(teacher) if isinstance(teacher, list | tuple) else [teacher]
+        teachers = list(teacher) if isinstance(teacher, Sequence) else [teacher]
         self._live = teacher if isinstance(teacher, LiveTeacher) and self._wanted else None
         self._of_examples = self._asked_of_examples(objective)
         answers = [{}] if self._live else [self._ask(objective, each) for each in teachers]
@@ -77,7 +77,7 @@ class BatchSource:
             source: pick(values, rows) for source, values in self._of_examples.items()
         }
         if self._live:
-            return batch | self._ask_now(inputs, batch[LABELS], rows)
+            return batch | self._ask_now(self._live, inputs, batch[LABELS], rows)
         if self._matrices is not None:
             shape = self._matrices.shape[1:]
             batch[SOFT_MATRIX] = (
@@ -116,9 +116,11 @@ class BatchSource:
             asked |= {LABELS}
         return {source: known[source] for source in asked}
 
-    def _ask_now(self, inputs: Tensor, labels: Tensor, rows: Tensor) -> dict[Source, Tensor]:
-        flat = (each.flatten(0, rows.ndim - 1) for each in (inputs, labels))
-        answers = self._live.answers(*flat, self._wanted)
+    def _ask_now(
+        self, teacher: LiveTeacher, inputs: Tensor, labels: Tensor, rows: Tensor
+    ) -> dict[Source, Tensor]:
+        last = rows.ndim - 1
+        answers = teacher.answers(inputs.flatten(0, last), labels.flatten(0, last), self._wanted)
         return {
             source: value.view(*rows.shape, *value.shape[1:])
             for source, value in answers.items()

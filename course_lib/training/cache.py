@@ -72,13 +72,15 @@ class TeacherCache:
         def chosen(values: Tensor | None) -> Tensor | None:
             return None if values is None else (values if whole else values[place]).to(device)
 
-        shared = self.soft_matrix is not None and self.soft_matrix.ndim == 2
+        matrix = self.soft_matrix
+        if matrix is not None:  # one for all examples stays whole
+            matrix = matrix.to(device) if matrix.ndim == 2 else chosen(matrix)
         return replace(
             self,
             index=self.index[place],
             marks=self.marks[place],
             logits=chosen(self.logits),
-            soft_matrix=self.soft_matrix.to(device) if shared else chosen(self.soft_matrix),
+            soft_matrix=matrix,
             gradients=chosen(self.gradients),
             activations={name: chosen(values) for name, values in self.activations.items()},
         )

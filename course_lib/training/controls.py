@@ -81,7 +81,7 @@ def exchanged_gradients(cache: TeacherCache, seed: int, *, across_classes: bool 
             or one class is more than half of all examples, so that there are too few others.
     """
     check_seed(seed)
-    if cache.gradients is None or cache.soft_matrix.ndim != 2:
+    if cache.gradients is None or cache.soft_matrix is None or cache.soft_matrix.ndim != 2:
         came = "none" if cache.gradients is None else "those of a soft matrix for each example"
         raise CourseError(f"cache must hold gradients by one soft matrix (C, m), got {came}")
     generator = torch.Generator().manual_seed(int(seed))

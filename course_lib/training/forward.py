@@ -34,7 +34,7 @@ class ForwardResult:
         if source.name == "student_logits":
             return self.logits
         if source.name == "student_activation":
-            return self.activations[source.layer]
+            return self.activations[source.layer or ""]
         if source.name == "student_gradients":
             inputs = self.differentiable(("inputs",), single=False)
             return soft_gradients(self.logits, inputs, self.batch[SOFT_MATRIX], create_graph=True)[0]
@@ -42,8 +42,9 @@ class ForwardResult:
 
     def differentiable(self, layers: Sequence[str], *, single: bool) -> Tensor | list[Tensor] | PullBack:
         """The activations of these layers as the losses take them: tensors of the graph, or what stands for them."""
-        if self.pull is not None:
-            return PullBack(lambda columns: self.pull(columns, layers))
+        pull = self.pull
+        if pull is not None:
+            return PullBack(lambda columns: pull(columns, layers))
         tensors = [self.activations[layer] for layer in layers]
         return tensors[0] if single else tensors
 
@@ -121,7 +122,7 @@ class StackedForward:
 
         return add_zero
 
-    def __call__(self, weights: Mapping[str, Tensor], batch: Mapping[Source, Tensor]) -> ForwardResult:
+    def __call__(self, weights: dict[str, Tensor], batch: Mapping[Source, Tensor]) -> ForwardResult:
         def run(zeros: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
             inputs = batch[INPUTS] + zeros["inputs"] if "inputs" in zeros else batch[INPUTS]
             self._zeros, self._activations = zeros, {"inputs": inputs}
@@ -134,7 +135,8 @@ class StackedForward:
             return ForwardResult(batch, logits, activations)
         some = batch[INPUTS]
         zeros = {layer: some.new_zeros(len(some), *shape) for layer, shape in self._shapes.items()}
-        logits, backward, activations = torch.func.vjp(run, zeros, has_aux=True)
+        found = torch.func.vjp(run, zeros, has_aux=True)
+        logits, backward, activations = found  # pyright: ignore[reportAssignmentType]  # three with has_aux
 
         def pull(columns: Tensor, layers: Sequence[str]) -> Sequence[Tensor]:
             if columns.ndim == logits.ndim:

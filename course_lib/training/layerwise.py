@@ -1,6 +1,7 @@
 """Layer-wise distillation, the article's eq. (3): adapters and terms for two networks with layers of equal names."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -107,7 +108,7 @@ class Layerwise:
         weights, terms = list(weights), []
         for place, layer in enumerate(self.layers):
             read = student_activation(layer if adapters else f"regressors.{place}")
-            settings = {"adapter": PerStudent(adapters[layer])} if adapters else {}
+            settings: dict[str, Any] = {"adapter": PerStudent(adapters[layer])} if adapters else {}
             scaled = PerStudent(weight / len(self.layers) / self._sizes[layer] for weight in weights)
             settings |= {"student_response": read, "teacher_response": teacher_activation(layer)}
             terms.append(Term(layer, layer_response_loss, scaled, **settings))

@@ -10,6 +10,8 @@ from course_lib.losses import soft_gradients
 from course_lib.models import Activations, evaluating
 from course_lib.training.sources import SOFT_MATRIX, TEACHER_GRADIENTS, TEACHER_LOGITS, Source
 
+SoftMatrix = Tensor | Callable[[Tensor, Tensor], Tensor]
+
 
 class LiveTeacher:
     """Answers for each batch as it comes, under augmentation for the very views that the student sees.
@@ -26,9 +28,7 @@ class LiveTeacher:
         CourseError: ``network`` is not a ``torch.nn.Module``.
     """
 
-    def __init__(
-        self, network: nn.Module, soft_matrix: Tensor | Callable[[Tensor, Tensor], Tensor] | None = None
-    ):
+    def __init__(self, network: nn.Module, soft_matrix: SoftMatrix | None = None):
         if not isinstance(network, nn.Module):
             raise CourseError(f"network must be a torch.nn.Module, got {type(network).__name__}")
         self.network, self.soft_matrix = network, soft_matrix
@@ -41,11 +41,12 @@ class LiveTeacher:
         """
         wanted = set(wanted)
         matrix_wanted = bool(wanted & {SOFT_MATRIX, TEACHER_GRADIENTS})
-        if matrix_wanted and self.soft_matrix is None:
+        matrix = self.soft_matrix if matrix_wanted else None
+        if matrix_wanted and matrix is None:
             raise CourseError(
                 "soft_matrix must be given for a term of gradients: LiveTeacher(network, soft_matrix)"
             )
-        layers = sorted({each.layer for each in wanted if each.name == "teacher_activation"})
+        layers = sorted({each.layer or "" for each in wanted if each.name == "teacher_activation"})
         some = next(self.network.parameters(), inputs)
         seen = inputs.detach().to(some.device)
         seen = seen.to(some.dtype) if seen.is_floating_point() else seen  # tokens stay whole numbers
@@ -58,15 +59,16 @@ class LiveTeacher:
             seen = seen.requires_grad_(differentiated)
             logits = self.network(seen)
             found = {TEACHER_LOGITS: logits}
-            if matrix_wanted:
-                found[SOFT_MATRIX] = self._matrix(logits.detach().float(), labels)
+            if matrix is not None:
+                found[SOFT_MATRIX] = _of_each(matrix, logits.detach().float(), labels)
             if differentiated:
                 found[TEACHER_GRADIENTS] = soft_gradients(logits, seen, found[SOFT_MATRIX])
         found |= {Source("teacher_activation", layer): z[layer] for layer in layers}
         return {source: value.detach().to(inputs.device, torch.float32) for source, value in found.items()}
 
-    def _matrix(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """S for every example, (B, C, m)."""
-        if callable(self.soft_matrix):
-            return self.soft_matrix(logits, labels.to(logits.device))
-        return self.soft_matrix.to(logits).expand(len(logits), *self.soft_matrix.shape)
+
+def _of_each(matrix: SoftMatrix, logits: Tensor, labels: Tensor) -> Tensor:
+    """S for every example, (B, C, m)."""
+    if callable(matrix):
+        return matrix(logits, labels.to(logits.device))
+    return matrix.to(logits).expand(len(logits), *matrix.shape)

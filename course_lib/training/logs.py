@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 
-from lightning_fabric.loggers import Logger
+from lightning_fabric.loggers.logger import Logger
 
 _log = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import copy
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -163,7 +163,9 @@ class Term:
         term = copy.copy(self)
         if self.module is not None:
             term.loss = copy.deepcopy(self.loss, known)
-            term.module = module_of(term.loss).to(device).train()
+            module = module_of(term.loss)
+            assert module is not None  # as the original
+            term.module = module.to(device).train()
         return term
 
     def knobs(self) -> dict[str, PerStudent]:
@@ -173,7 +175,9 @@ class Term:
 
     def __call__(self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss, unweighted and weighted, both scalars."""
-        arguments = {key: knobs.get(f"{self.name}.{key}", value) for key, value in self.settings.items()}
+        arguments: dict[str, Any] = {
+            key: knobs.get(f"{self.name}.{key}", value) for key, value in self.settings.items()
+        }
         arguments |= {key: supplied[source] for key, source in self.sources.items()}
         if self.by:
             arguments[self.by] = supplied.differentiable(self.layers, single=self.by == "inputs")
@@ -182,7 +186,8 @@ class Term:
         if not isinstance(value, Tensor) or value.ndim:
             came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"the loss of term {self.name!r} must return a scalar tensor, got {came}")
-        weight = knobs.get(f"{self.name}.weight", 1.0 if self.weight == BALANCED else self.weight)
+        # A number or a scalar tensor: of weights that differ between students this one's is among the knobs.
+        weight: Any = knobs.get(f"{self.name}.weight", 1.0 if self.weight == BALANCED else self.weight)
         return value, weight * value
 
     def state_names(self) -> dict[str, str]:
@@ -191,8 +196,9 @@ class Term:
             return {}
         return {f"{self.name}/{name}": name for name, _ in self.module.named_parameters()}
 
-    def _call_with(self, own: Mapping[str, Tensor], arguments: Mapping[str, Any]) -> Tensor:
+    def _call_with(self, own: Mapping[str, Any], arguments: dict[str, Any]) -> Tensor:
         """The loss with other parameters than its module's."""
+        assert self.module is not None  # or it had no parameters
         names = self.state_names()
         called = ModuleLoss(self.loss, self.module)
         return functional_call(
@@ -234,7 +240,7 @@ class Objective:
     @property
     def student_layers(self) -> tuple[str, ...]:
         """Layers of the student whose activations are read, the input left out."""
-        read = (source.layer for source in self.sources if source.name == "student_activation")
+        read = (source.layer or "" for source in self.sources if source.name == "student_activation")
         return tuple(dict.fromkeys(each for each in (*self.differentiated, *read) if each != "inputs"))
 
     def asking(self, *sources: str) -> str:
@@ -297,5 +303,5 @@ class Objective:
     ) -> tuple[Tensor, Tensor]:
         """The weighted total, a scalar, and the record (terms + 1,): every unweighted term, then the total."""
         pairs = [term(supplied, knobs or {}) for term in self.terms]
-        total = sum(weighted for _, weighted in pairs)
+        total = cast(Tensor, sum(weighted for _, weighted in pairs))  # of at least one term
         return total, torch.stack([*(value for value, _ in pairs), total]).detach()

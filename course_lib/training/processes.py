@@ -4,7 +4,7 @@ Fabric starts nothing here and needs nothing but ``torchrun`` or SLURM; with one
 """
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -53,7 +53,9 @@ def average_gradients(parameters: Iterable[Tensor], fabric: Fabric) -> None:
 
 def average(values: Tensor, fabric: Fabric) -> Tensor:
     """The mean over processes."""
-    return fabric.all_reduce(values, reduce_op="mean") if fabric.world_size > 1 else values
+    if fabric.world_size == 1:
+        return values
+    return cast(Tensor, fabric.all_reduce(values, reduce_op="mean"))  # it takes collections of tensors, too
 
 
 def gather_objects(value: Any, fabric: Fabric) -> list[Any]:

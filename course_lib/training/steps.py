@@ -109,7 +109,7 @@ class Steps:
                 self.snapshots.after(step, spent)
                 if self.watcher:
                     self.watcher.after(step, steps)
-                if due:
+                if self.writer and due:
                     self.writer.save(step, spent, record, **self._stateful(schedule))
                 if ending:
                     self._end(step)

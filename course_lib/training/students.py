@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from itertools import chain, islice
+from typing import cast
 
 import torch
 from lightning_fabric import Fabric
@@ -52,7 +53,8 @@ class OneStudent:
         self._layers, self._differentiated = objective.student_layers, objective.differentiated
         _refuse_buffers_in_processes(objective, fabric)
         plain = not self._differentiated and not self._layers
-        wrapped = torch.compile(network, dynamic=False) if compile and plain else network
+        # torch.compile makes a module of a module.
+        wrapped = cast(nn.Module, torch.compile(network, dynamic=False)) if compile and plain else network
         made = recipe.make_optimizer(network.parameters(), objective.parameter_groups())
         model, self.optimizer = fabric.setup(wrapped, made)
         # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
@@ -176,9 +178,9 @@ class ManyStudents:
         knobs = objective.knobs(len(seeds))
         self._knobs = {name: value.to(fabric.device) for name, value in knobs.items()}
         learned = [value for value in self.weights.values() if value.requires_grad]
-        self.optimizer = fabric.setup_optimizers(
-            recipe.make_optimizer(learned, objective.parameter_groups(self._of_losses))
-        )
+        made = recipe.make_optimizer(learned, objective.parameter_groups(self._of_losses))
+        # Fabric's wrapper takes the class of what it wraps.
+        self.optimizer = cast(Optimizer, fabric.setup_optimizers(made))
         found = [self._balance(student) for student in range(len(seeds))]
         self.balanced = {
             name: torch.tensor([each[name] for each in found], device=fabric.device) for name in found[0]
@@ -349,16 +351,16 @@ def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Mo
 
 def _stacked_losses(objective: Objective, students: int) -> dict[str, Tensor]:
     """A copy for each student of the parameters of the losses' modules, by the names that ``Term`` gives them."""
-    with_module = [term for term in objective.terms if term.module is not None]
+    with_module = [(term, term.module) for term in objective.terms if term.module is not None]
     if len(with_module) > len(objective.modules):
         raise CourseError(
-            f"the terms {', '.join(term.name for term in with_module)} share a module; train such students one at a "
+            f"the terms {', '.join(term.name for term, _ in with_module)} share a module; train such students one at a "
             "time with fit"
         )
     stacked = {}
-    for term in with_module:
-        _refuse_coupled(term.module, f"term {term.name!r} has a loss")
-        own = dict(term.module.named_parameters())
+    for term, module in with_module:
+        _refuse_coupled(module, f"term {term.name!r} has a loss")
+        own = dict(module.named_parameters())
         for key, name in term.state_names().items():
             value = own[name].detach().expand(students, *own[name].shape).clone()
             stacked[key] = value.requires_grad_(own[name].requires_grad)

@@ -1,7 +1,7 @@
 """Tuning: temperature, λ and method, by grid and by search, chosen on validation data, examined once."""
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import CourseError
 from course_lib.tuning.grid import (
@@ -27,6 +27,16 @@ from course_lib.tuning.settings import (
 )
 
 # These need Optuna, which the library alone does without.
+if TYPE_CHECKING:
+    from course_lib.tuning.search import (
+        SEARCHED,
+        best_setting,
+        open_study,
+        run_search,
+        setting_of,
+        students_trained,
+        trials_done,
+    )
 _IN_SEARCH = (
     "SEARCHED",
     "best_setting",

@@ -144,7 +144,7 @@ def _grid(axes: tuple, rows: np.ndarray) -> Grid:
     cells = np.array(rest).reshape(len(temperatures), -1, len(seeds))
     if lams[0] == 0:  # an ascending axis has its zero in front
         cells = np.concatenate([np.broadcast_to(hard, (len(temperatures), 1, len(seeds))), cells], axis=1)
-    return Grid(*axes, cells, hard)
+    return Grid(temperatures, lams, seeds, cells, hard)
 
 
 def examine(task: Task, best: Setting, seeds: Sequence[int], *, progress: bool | Progress = True) -> Exam:
@@ -215,10 +215,12 @@ class GridRecord:
         try:
             content = json.loads(Path(path).read_text(encoding="utf-8"))
             axes = [tuple(content.pop(name)) for name in ("temperatures", "lams", "seeds")]
-            cells = np.array(content.pop("validation")), np.array(content.pop("hard_validation"))
+            temperatures, lams, seeds = axes
+            cells, hard = np.array(content.pop("validation")), np.array(content.pop("hard_validation"))
             best = content.pop("best")
             exam = (np.array(best[name]) for name in ("test", "default_test", "hard_test"))
-            record = cls(Grid(*axes, *cells), Exam(tuple(best["test_seeds"]), *exam), content)
+            grid = Grid(temperatures, lams, seeds, cells, hard)
+            record = cls(grid, Exam(tuple(best["test_seeds"]), *exam), content)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CourseError(
                 f"path must name a grid written by: course tune grid, got {path} ({type(error).__name__}: {error})"

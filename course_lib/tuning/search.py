@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import optuna
@@ -17,7 +17,7 @@ from course_lib.tuning.settings import METHODS, Setting
 from course_lib.tuning.slots import Slots
 
 # From a setting and some seeds to the validation accuracy of each seed's student, in per cent.
-Evaluate = Callable[[Setting, Sequence[int]], Sequence[float]]
+Evaluate = Callable[[Setting, Sequence[int]], Iterable[float]]
 
 SEARCHED = ("soft targets", "logits", "gradient matching")
 TEMPERATURE_RANGE = (1.0, 64.0)
