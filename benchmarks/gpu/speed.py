@@ -1,5 +1,6 @@
 """How fast: images a second, the share of what the card can do, and many small students at once."""
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -19,7 +20,7 @@ from course_lib.models import HalfPrecision
 from course_lib.training import LiveTeacher, Objective, Recipe, fit, fit_many, hard_labels, soft_targets
 from course_lib.training.sources import TEACHER_LOGITS
 
-WORKERS = 8  # of the usual loop
+WORKERS = min(8, os.cpu_count() or 1)  # of the usual loop
 
 
 def throughput(data: Dataset, size: Size) -> dict:
