@@ -20,7 +20,7 @@ def weights(member):
 
 
 def member(seed=0, objective=None, lr=0.05, **given):
-    return Member(f"{seed}", network(1 / 32, seed), objective or hard_labels(), lr, seed=seed, **given)
+    return Member(network(1 / 32, seed), objective or hard_labels(), lr, seed=seed, **given)
 
 
 def test_the_rehearsal_measures_every_part_and_a_stopped_run_goes_on(tmp_path):
@@ -93,7 +93,7 @@ def test_batch_norm_learns_its_statistics_and_gives_them_back():
     torch.manual_seed(0)
     normed = alexnet((3, 32, 32), 10, width=1 / 32, batch_norm=True)
     before = normed.features[1].running_mean.clone()
-    Fleet([Member("normed", normed, hard_labels(), 0.05)], DATA.train, VIEWS, 16, 3).train()
+    Fleet([Member(normed, hard_labels(), 0.05)], DATA.train, VIEWS, 16, 3).train()
     assert not torch.equal(normed.features[1].running_mean, before)
     assert normed.features[1].num_batches_tracked == 3
 

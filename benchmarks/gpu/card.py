@@ -1,6 +1,5 @@
 """What lies on the card: the photographs, all of them, and the networks that are trained on them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import torch
@@ -120,16 +119,3 @@ def kept_answers(teacher: nn.Module, examples: Examples, views: Views = VIEWS) -
     """The teacher's logits for every view of every example, (N · views, C) in half precision, on the device."""
     cache = cache_teacher(HalfPrecision(teacher), examples, views=views, batch_size=2048, progress=False)
     return cache.answers(examples).logits.flatten(0, 1)
-
-
-def halves(examples: Examples, seed: int = 0) -> tuple[Tensor, Tensor]:
-    """Positions of two halves that share no image, on the device."""
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(len(examples), generator=generator).to(examples.device)
-    return order[: len(order) // 2].sort().values, order[len(order) // 2 :].sort().values
-
-
-def mean(values: Iterable[float]) -> float:
-    """Of at least one number."""
-    numbers = list(values)
-    return round(sum(numbers) / len(numbers), 4)

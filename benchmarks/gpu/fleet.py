@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
+from course_lib.measure import accuracy, agreement, confidence_gap
 from course_lib.models import evaluating
 from course_lib.training import Objective
 from course_lib.training.batches import pick
@@ -34,7 +35,6 @@ class Member:
     """One training of a fleet.
 
     Attributes:
-        name: what it is called in the results.
         network: trained in place, float32.
         objective: what for.
         lr, weight_decay: of SGD with Nesterov's momentum.
@@ -45,7 +45,6 @@ class Member:
         ask: from inputs and labels of a batch to more sources, such as a live teacher's answers.
     """
 
-    name: str
     network: nn.Module
     objective: Objective
     lr: float
@@ -95,7 +94,6 @@ class Fleet:
             for member, used in zip(members, self._used, strict=True)
         ]
         self._optimizers = [self._optimizer(place) for place in range(len(members))]
-        self._losses = torch.zeros(len(members), device=device)
         self._done, self._at = (torch.zeros(1, dtype=torch.int64, device=device) for _ in range(2))
         self._order = torch.zeros(CHUNK, len(members), batch_size, dtype=torch.int64, device=device)
         self._draws = [_Draws(member, examples, views) for member in members]
@@ -200,7 +198,6 @@ class Fleet:
             nn.utils.clip_grad_norm_(master, CLIP, foreach=True)
             self._optimizers[place].step()
             torch._foreach_copy_(learned, master)
-            self._losses[place].copy_(total.detach())
 
     def _recorded(self) -> Callable[[], None]:
         """The step as a graph; a few steps are taken before, and undone."""
@@ -305,14 +302,14 @@ def answered(network: nn.Module, examples: Examples, batch_size: int = 2500) -> 
 
 
 def judged(logits: Tensor, labels: Tensor, teacher: Tensor | None = None) -> dict[str, float]:
-    """Accuracy, agreement with a teacher's logits and confidence minus accuracy, in percent, and the mean loss."""
-    right = logits.argmax(dim=1) == labels
-    confidence = logits.softmax(dim=1).amax(dim=1)
-    found = {
-        "accuracy": 100 * right.double().mean().item(),
-        "confidence_gap": 100 * (confidence.double() - right.double()).mean().item(),
-        "loss": nn.functional.cross_entropy(logits, labels).item(),
-    }
+    """Accuracy, agreement with a teacher's logits and confidence minus accuracy, in percent, and the mean loss.
+
+    Of a diverged network the accuracy alone, 0: one such member must not cost the others.
+    """
+    if not torch.isfinite(logits).all():
+        return {"accuracy": 0.0}
+    found = {"accuracy": accuracy(logits, labels), "confidence_gap": confidence_gap(logits, labels)}
     if teacher is not None:
-        found["agreement"] = 100 * (logits.argmax(dim=1) == teacher.argmax(dim=1)).double().mean().item()
-    return {key: round(value, 4) for key, value in found.items()}
+        found["agreement"] = agreement(logits, teacher)
+    percent = {key: round(100 * value.item(), 4) for key, value in found.items()}
+    return percent | {"loss": round(nn.functional.cross_entropy(logits, labels).item(), 4)}

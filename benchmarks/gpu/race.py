@@ -36,7 +36,7 @@ class Race:
         images = SHARE * seconds * self._teacher_speed
         steps = max(2, round(images / self.size.batch_size))
         big = network(self.size.teacher_width, 0, 0.5)
-        member = Member("teacher", big, hard_labels(), *self._of_teacher)
+        member = Member(big, hard_labels(), *self._of_teacher)
         fleet = Fleet([member], self.data.train, FEW_VIEWS, self.size.batch_size, steps).train()
         answers = kept_answers(big.eval(), self.data.train, FEW_VIEWS)
         before = time.perf_counter() - start - fleet.recording
@@ -56,7 +56,6 @@ class Race:
     def _students(self, way: Way, steps: int, answers):
         members = [
             Member(
-                f"{seed}",
                 network(self.size.student_width, seed),
                 way.objective,
                 way.lr,

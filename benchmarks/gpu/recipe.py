@@ -4,11 +4,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
+from statistics import fmean
 
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.card import VIEWS, Size, kept_answers, mean, network
+from benchmarks.gpu.card import VIEWS, Size, kept_answers, network
 from benchmarks.gpu.fleet import Fleet, Member, answered, judged
 from course_lib.data import Dataset
 from course_lib.files import save_atomically
@@ -66,7 +67,7 @@ class Recipe:
     def teachers(self) -> dict:
         """The teacher's settings, chosen on validation images after a short training."""
         members = [
-            Member(f"{lr:g}, {decay:g}", network(self.size.teacher_width, 0, 0.5), hard_labels(), lr, decay)
+            Member(network(self.size.teacher_width, 0, 0.5), hard_labels(), lr, decay)
             for lr, decay in TEACHERS
         ]
         fleet = self.fleet(members, self.size.teacher_tuning_epochs).train()
@@ -81,7 +82,7 @@ class Recipe:
     def teacher(self, lr: float, weight_decay: float) -> dict:
         """Train it and keep it."""
         network_ = network(self.size.teacher_width, 0, 0.5)
-        member = Member("teacher", network_, hard_labels(), lr, weight_decay)
+        member = Member(network_, hard_labels(), lr, weight_decay)
         fleet = self.fleet([member], self.size.epochs).train()
         save_atomically(self._weights, network_.state_dict())
         images = fleet.steps * self.size.batch_size
@@ -117,11 +118,10 @@ class Recipe:
             for name, part in parts.items()
         }
 
-    def member(self, way: Way, seed: int, width: float | None = None) -> Member:
+    def member(self, way: Way, seed: int) -> Member:
         asks = any(source.name == "teacher_logits" for source in way.objective.sources)
         return Member(
-            way.told().get("method", "") + f", seed {seed}",
-            network(width or self.size.student_width, seed),
+            network(self.size.student_width, seed),
             way.objective,
             way.lr,
             way.weight_decay,
@@ -153,9 +153,9 @@ class Recipe:
             for name, each in tried.items()
         }
 
-    def students(self, ways: dict[str, Way], epochs: float, width: float | None = None) -> dict:
+    def students(self, ways: dict[str, Way], epochs: float) -> dict:
         """All seeds of all methods with this budget, and the first method's rivals against it."""
-        members = [self.member(way, seed, width) for way in ways.values() for seed in range(self.size.seeds)]
+        members = [self.member(way, seed) for way in ways.values() for seed in range(self.size.seeds)]
         fleet = self.fleet(members, epochs).train()
         judgements = [
             judged(logits, self.data.test.labels, self._on_test)
@@ -257,4 +257,7 @@ def gradient_ways(hard: Way, soft: Way) -> list[Way]:
 
 def averages(part: dict) -> dict[str, float]:
     """Mean test accuracy by method, for the log."""
-    return {name: mean(each["accuracy"] for each in values) for name, values in part["students"].items()}
+    return {
+        name: round(fmean(each["accuracy"] for each in values), 4)
+        for name, values in part["students"].items()
+    }

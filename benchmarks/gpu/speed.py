@@ -1,7 +1,6 @@
 """How fast: images a second, the share of what the card can do, and many small students at once."""
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -63,7 +62,7 @@ def _loops(data: Dataset, size: Size) -> dict[str, Callable[[], float]]:
         return live.answers(inputs, labels, [TEACHER_LOGITS])
 
     def graphed(width: float, objective: Objective, dropout: float = 0.0, **given) -> Callable[[], float]:
-        member = Member("timed", network(width, 0, dropout), objective, lr=1e-4, **given)
+        member = Member(network(width, 0, dropout), objective, lr=1e-4, **given)
         fleet = Fleet([member], data.train, VIEWS, size.batch_size, size.timed_steps)
         return lambda: fleet.again() / (size.timed_steps * size.batch_size)
 
@@ -119,7 +118,7 @@ def together(data: Dataset, size: Size) -> dict:
         return network(size.small_width, seed)
 
     def fleet(seeds: range) -> Fleet:
-        members = [Member(f"{seed}", small(seed), hard_labels(), 1e-4, seed=seed) for seed in seeds]
+        members = [Member(small(seed), hard_labels(), 1e-4, seed=seed) for seed in seeds]
         return Fleet(members, data.train, VIEWS, batch, steps)
 
     one, every = fleet(range(1)), fleet(range(students))
@@ -135,7 +134,6 @@ def together(data: Dataset, size: Size) -> dict:
             ).seconds
         ),
     }
-    start = time.perf_counter()
     seconds = take_turns(contestants, size.rounds)
 
     def at_once(one: str, every: str) -> dict:
@@ -149,7 +147,6 @@ def together(data: Dataset, size: Size) -> dict:
         "one after another ÷ at once, graphs": at_once("one as a graph", "all as a graph"),
         "one after another by fit ÷ at once as a graph": at_once("one by fit", "all as a graph"),
         "one after another ÷ at once, fit and fit_many": at_once("one by fit", "all by fit_many"),
-        "seconds_of_all_rounds": round(time.perf_counter() - start, 1),
     }
 
 
@@ -162,7 +159,6 @@ def checked(data: Dataset, size: Size) -> dict:
     for graphed in (None, False):
         members = [
             Member(
-                f"{seed}",
                 network(size.student_width, seed),
                 objective,
                 1e-2,

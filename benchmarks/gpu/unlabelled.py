@@ -5,10 +5,11 @@ from itertools import product
 import torch
 from torch import Tensor, nn
 
-from benchmarks.gpu.card import VIEWS, Size, halves, kept_answers, network
+from benchmarks.gpu.card import VIEWS, Size, kept_answers, network
 from benchmarks.gpu.fleet import Fleet, Member, answered, judged
 from benchmarks.gpu.recipe import CHOOSING, differences
-from course_lib.data import Dataset
+from course_lib.data import Dataset, Examples
+from course_lib.data.splits import stratified_split
 from course_lib.models import HalfPrecision
 from course_lib.training import hard_labels, soft_targets
 
@@ -30,7 +31,7 @@ class Unlabelled:
         self.data, self.size, self._of_teacher = data, size, of_teacher
         self._batch = min(BATCH, size.batch_size)
         self._answers: Tensor | None = None
-        self._half, self._rest = (data.train.take(rows) for rows in halves(data.train))
+        self._half, self._rest = (data.train.take(rows) for rows in _halves(data.train))
 
     def prepared(self) -> dict:
         """The teacher of the other half's images, and the settings chosen for every way."""
@@ -58,7 +59,7 @@ class Unlabelled:
     def _teacher(self) -> tuple[nn.Module, dict]:
         big = network(self.size.teacher_width, 0, 0.5)
         steps = self.size.half_epochs * max(1, len(self._half) // self.size.batch_size)
-        member = Member("teacher", big, hard_labels(), *self._of_teacher)
+        member = Member(big, hard_labels(), *self._of_teacher)
         fleet = Fleet([member], self._half, VIEWS, self.size.batch_size, steps).train()
         found = judged(answered(HalfPrecision(big), self.data.test), self.data.test.labels)
         told = {"epochs": self.size.half_epochs, "test": found, "training_seconds": round(fleet.seconds, 2)}
@@ -73,7 +74,6 @@ class Unlabelled:
         number, _, _ = name.partition(" ")
         few = self._few(int(number)) if number.isdigit() else None
         return Member(
-            name,
             network(self.size.student_width, seed),
             soft_targets(TEMPERATURE, 1.0) if name == TAUGHT else hard_labels(),
             lr,
@@ -123,3 +123,10 @@ class Unlabelled:
             "students": found,
             "differences": {name: value for each in gaps for name, value in each.items()},
         }
+
+
+def _halves(examples: Examples) -> list[Tensor]:
+    """Positions of two halves with the same shares of the classes, on the device."""
+    first = len(examples) // 2
+    parts = stratified_split(examples.labels.cpu(), (first, len(examples) - first), seed=0)
+    return [part.to(examples.device) for part in parts]

@@ -55,9 +55,8 @@ def mean_answers(
     if of == "logits":
         mean = (shares * answers).sum(dim=0)
     else:
-        place = class_dimension(first.logits)
-        place = first.logits.ndim - 1 if first.views else place  # with views (N, views, C)
-        mean = (answers.log_softmax(dim=place + 1) + shares.log()).logsumexp(dim=0)
+        place = 1 + class_dimension(first.logits)
+        mean = (answers.log_softmax(dim=place) + shares.log()).logsumexp(dim=0)
     text = " ".join([*(each.key for each in caches), of, str(shares.flatten().tolist())])
     key = hashlib.sha256(text.encode()).hexdigest()
     return TeacherCache(key, first.index, first.marks, mean.to(first.logits.dtype), views=first.views)

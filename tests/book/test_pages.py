@@ -180,3 +180,22 @@ def test_the_arithmetic_for_imagenet():
         f"{logits[0] * len(Views()) / 1e6:.0f} MB",
         f"{logits[1] * len(Views()) / 1e9:.0f} GB",
     )
+
+
+def test_what_the_readme_says_of_a_gpu_was_measured():
+    parts = measured("gpu")["parts"]
+    speed, told = (
+        parts["throughput"],
+        " ".join((BOOK.parent / "README.md").read_text(encoding="utf-8").split()),
+    )
+    rates = speed["images_per_second"]
+    for words in (
+        f"{round(rates['teacher, hard labels'], -3):,} images a second",
+        f"that is {speed['share_of_peak']['teacher']:.0%}".replace("%", " %"),
+        f"in {parts['teacher']['training_seconds']:.0f} s.",
+        f"{round(rates['student, answers kept'], -3):,} images a second",
+        f"{speed['usual loop ÷ answers kept']['median']:.0f} times as many as the loop that one usually writes",
+        f"`fit` takes {round(rates['student, hard labels, fit'], -3):,}",
+    ):
+        assert words in told, words
+    assert max(part["peak_memory_bytes"] for part in parts.values()) < 6e9
