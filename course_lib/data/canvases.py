@@ -64,9 +64,10 @@ def scatter(
         seed: another one draws and places differently.
 
     Raises:
-        CourseError: a number out of range, or no room for so many objects.
+        CourseError: the examples are not uint8 images, a number out of range, or no room for so many objects.
     """
     check_seed(seed)
+    _, std = examples.pixel_scale
     height, width = examples.images.shape[2:]
     check_count(canvases=canvases, objects=objects)
     check_count(0, gap=gap, edge=edge, clutter=clutter)
@@ -82,7 +83,6 @@ def scatter(
         [_place(image, own, gap, edge, generator) for image, own in zip(images, pieces, strict=True)]
     )
     centres = corners[:, :objects] + torch.tensor([height / 2, width / 2])
-    _, std = examples.scale
     return Canvases(images, centres, examples.labels[chosen], std)
 
 

@@ -113,6 +113,17 @@ class Examples:
         return () if self.mean is None or self.std is None else (self.mean, self.std)
 
     @property
+    def pixel_scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised by, for what is made of pixels.
+
+        Raises:
+            CourseError: the examples are not uint8 images.
+        """
+        if self.mean is None or self.std is None:
+            raise CourseError(f"examples must be uint8 images (N, C, H, W), got {self.images.dtype}")
+        return self.mean, self.std
+
+    @property
     def inputs(self) -> Tensor:
         """What a network is given, (N, ...): images normalised, float32, kept after the first time unless the set is
         large; all else as it is."""

@@ -28,14 +28,14 @@ def noisy_copies(examples: Examples, sigma: float, copies: int, seed: int) -> Ex
         K·i + K − 1 and stand next to each other.
 
     Raises:
-        CourseError: a number that makes no noise or no copies.
+        CourseError: the examples are not uint8 images, or a number that makes no noise or no copies.
     """
+    mean, std = examples.pixel_scale
     check_positive(sigma=sigma)
     check_count(copies=copies)
     check_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
     clean = (examples.images.cpu().float() / _LEVELS).repeat_interleave(copies, dim=0)  # (N·K, C, H, W)
-    mean, std = examples.scale
     noisy = clean + sigma * std.cpu()[:, None, None] * torch.randn(clean.shape, generator=generator)
     low, high = noisy.min(), noisy.max()
     spread = high - low

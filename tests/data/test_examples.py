@@ -7,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from course_lib.data import Examples
+from course_lib.data import Examples, noisy_copies
 from course_lib.data import examples as module
+from course_lib.data.canvases import scatter
 from course_lib.data.examples import assemble, channel_statistics
 from course_lib.errors import CourseError
 
@@ -188,3 +189,16 @@ def test_bad_input_is_answered_in_one_sentence(call, message):
     with pytest.raises(CourseError, match=message) as caught:
         call(make())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "made_of_pixels",
+    [
+        lambda points: noisy_copies(points, 0.1, 2, seed=0),
+        lambda points: scatter(points, canvases=1, objects=1, size=20),
+    ],
+)
+def test_what_is_made_of_pixels_refuses_other_inputs(made_of_pixels):
+    points = Examples(inputs=torch.randn(4, 1, 8, 8), labels=torch.arange(4))
+    with pytest.raises(CourseError, match=r"examples must be uint8 images \(N, C, H, W\), got torch.float32"):
+        made_of_pixels(points)
