@@ -7,22 +7,15 @@ weight decay from the same four on validation images. Takes about an hour on two
 """
 
 import argparse
-import logging
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
-from pathlib import Path
 
-import torch
-from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from course_lib.data import Dataset, Examples, Views, load
 from course_lib.data.splits import stratified_split
-from course_lib.distillation import load_network
-from course_lib.distillation.networks import save_network, settings_of
 from course_lib.measure import accuracy, diagnose, trivial_baseline
-from course_lib.models import alexnet
 from course_lib.training import (
     Recipe,
     Run,
@@ -33,7 +26,8 @@ from course_lib.training import (
     soft_targets,
     teacher_logits,
 )
-from studies.study import ROOT, Study
+from studies.photographs import FOLDER, PRECISION, make_fabric, network, teacher
+from studies.study import Study
 
 SETTINGS = {
     "teacher": {"width": 1 / 4, "epochs": 20, "lr": 1e-3, "schedule": "cosine", "views": 162, "seed": 0},
@@ -52,16 +46,11 @@ SETTINGS = {
     "views": {"pad": 4, "stride": 4},
     "seeds": 5,
     "seen": 5_000,  # of a way's own images, on which its students are asked once more
-    "precision": "bf16-mixed",
+    "precision": PRECISION,
 }
 VIEWS = Views(**SETTINGS["views"])
-FOLDER = ROOT / "build" / "studies"
 ANSWERS, CHOICES, ALL = "teacher's answers", "teacher's choices", "all labels"
 WAYS = (*(f"{number} labels" for number in SETTINGS["labels"]), CHOICES, ANSWERS, ALL)
-
-
-def network(dataset: Dataset, width: float, dropout: float = 0.0) -> nn.Module:
-    return alexnet(**settings_of(dataset, width, dropout)).to(memory_format=torch.channels_last)
 
 
 class Trainings:
@@ -74,7 +63,7 @@ class Trainings:
 
     def __init__(self, study: Study, dataset: Dataset):
         self._study, self._data = study, dataset
-        self._fabric = Fabric(accelerator="cpu", devices=1, precision=SETTINGS["precision"])
+        self._fabric = make_fabric()
         labels, seed = dataset.train.labels, SETTINGS["split_seed"]
         first = len(labels) // 2
         self.taught, self.rest = (
@@ -84,21 +73,9 @@ class Trainings:
     @cached_property
     def teacher(self) -> nn.Module:
         """A wide AlexNet of the first half, kept in a file."""
-        path, settings = FOLDER / "alexnet_unlabelled_teacher.pt", SETTINGS["teacher"]
-        if not path.is_file():
-            steps = settings["epochs"] * (len(self.taught) // SETTINGS["batch_size"])
-            recipe = Recipe(steps, SETTINGS["batch_size"], lr=settings["lr"], schedule=settings["schedule"])
-            run = fit(
-                lambda: network(self._data, settings["width"], 0.5),
-                hard_labels(),
-                self.taught,
-                recipe,
-                seed=settings["seed"],
-                views=Views(),
-                fabric=self._fabric,
-            )
-            save_network(path, run.model, settings_of(self._data, settings["width"], 0.5))
-        return load_network(path, self._data).to(memory_format=torch.channels_last)
+        settings = SETTINGS["teacher"] | {"dropout": 0.5, "batch_size": SETTINGS["batch_size"]}
+        path = FOLDER / "alexnet_unlabelled_teacher.pt"
+        return teacher(path, self._data, self.taught, settings, self._fabric)
 
     @cached_property
     def cache(self) -> TeacherCache:
@@ -185,10 +162,8 @@ class Trainings:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__).parse_args()
-    logging.getLogger("lightning").setLevel(logging.ERROR)
     what = "Narrow AlexNets on CIFAR-10: few labels against a teacher's answers about images without labels"
     study, dataset = Study("alexnet_unlabelled", what, SETTINGS), load("cifar10")
-    Path(FOLDER).mkdir(parents=True, exist_ok=True)
     trainings = Trainings(study, dataset)
     tried = {way: trainings.tried(way) for way in WAYS}
     chosen = {way: max(each, key=lambda one: one["validation"]) for way, each in tried.items()}
