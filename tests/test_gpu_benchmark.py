@@ -32,6 +32,12 @@ def test_the_rehearsal_measures_every_part_and_a_stopped_run_goes_on(tmp_path):
     assert not [name for name, part in first["parts"].items() if "error" in part]
     assert {"throughput", "teacher", "answers", "tuning", "unlabelled", "together"} <= set(first["parts"])
     assert {"students, 1 epochs", "students with gradients", "race, 2 epochs"} <= set(first["parts"])
+    assert {"controls, 1 epochs", "grid, 1 epochs"} <= set(first["parts"])
+    cells = {
+        (each["settings"]["temperature"], each["settings"]["lam"])
+        for each in first["parts"]["grid, 1 epochs"]["soft targets"]["tried"]
+    }
+    assert cells == {(T, lam) for T in (1, 2, 4, 8) for lam in (0.5, 0.9, 1.0)}
     left = {name: part for name, part in first["parts"].items() if name != "students, 2 epochs"}
     path.write_text(json.dumps(first | {"parts": left}))
     (tmp_path / "kept" / "teacher.pt").unlink()  # as on another machine

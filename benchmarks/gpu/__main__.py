@@ -15,7 +15,17 @@ import torch
 from benchmarks.gpu import speed
 from benchmarks.gpu.card import FULL, REHEARSAL, Size, decode, noise, photographs
 from benchmarks.gpu.race import Race
-from benchmarks.gpu.recipe import TEACHERS, Recipe, Way, averages, chosen, gradient_ways, offered
+from benchmarks.gpu.recipe import (
+    TEACHERS,
+    Recipe,
+    Way,
+    averages,
+    chosen,
+    gradient_ways,
+    grid_ways,
+    offered,
+    permuted_way,
+)
 from benchmarks.gpu.report import Report
 from benchmarks.gpu.unlabelled import Unlabelled
 from course_lib.data import Dataset
@@ -53,7 +63,9 @@ class Run:
             self._students(ways)
         self._unlabelled(settings)
         if ways:
+            self._controls(ways)
             self._late()
+            self._grid(ways)
             self._gradients(ways)
         part("together", lambda: speed.together(data, size), needs=30)
         if ways:
@@ -88,6 +100,24 @@ class Run:
         for epochs in self._size.budgets:
             found = part(f"students, {epochs} epochs", lambda n=epochs: recipe.students(ways, n))
             log.info("%s", found and averages(found))
+
+    def _controls(self, ways: dict[str, Way]) -> None:
+        """Labels, and the same soft targets from answers without dark knowledge, over the budgets."""
+        both = {"hard labels": ways["hard labels"], "permuted": permuted_way(ways["soft targets"])}
+        for epochs in self._size.budgets:
+            found = self._report.part(
+                f"controls, {epochs} epochs",
+                lambda n=epochs: self._recipe.students(both, n),
+                needs=1.1 * epochs,
+            )
+            log.info("%s", found and averages(found))
+
+    def _grid(self, ways: dict[str, Way]) -> None:
+        """Temperatures and λ on validation images, over the budgets."""
+        cells = {"soft targets": grid_ways(ways["soft targets"])}
+        for epochs in self._size.budgets:
+            part = f"grid, {epochs} epochs"
+            self._report.part(part, lambda n=epochs: self._recipe.tuned(cells, n), needs=1.3 * epochs)
 
     def _late(self) -> None:
         """The longest of the budgets once more, with settings that were chosen over all of it."""

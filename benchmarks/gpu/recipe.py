@@ -1,7 +1,8 @@
 """The article's recipe in full: a teacher, its answers about all views, students over budgets, paired by seed."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -18,10 +19,12 @@ from course_lib.matrices import cross_entropy_matrix
 from course_lib.measure import compare
 from course_lib.models import HalfPrecision
 from course_lib.training import LiveTeacher, Objective, Term, hard_labels, smoothed_labels, soft_targets
+from course_lib.training.controls import permuted_logits
 from course_lib.training.sources import SOFT_MATRIX, TEACHER_GRADIENTS
 
 LR, WEIGHT_DECAY = (0.05, 0.1), (5e-4, 1e-3)
 TEMPERATURES, LAM = (1.0, 2.0, 4.0), 0.9
+GRID_TEMPERATURES, GRID_LAMS = (1.0, 2.0, 4.0, 8.0), (0.5, 0.9, 1.0)
 SMOOTHINGS = (0.0, 0.1, 0.2)
 # Offered once more over the whole training, where other settings may be best than after a short one.
 LATE_LR, LATE_TEMPERATURES, LATE_SMOOTHINGS = (0.1, 0.2), (4.0, 8.0), (0.0, 0.1)
@@ -39,6 +42,7 @@ class Way:
     weight_decay: float
     settings: dict
     live: bool = False  # asks the teacher for slopes
+    permuted: bool = False  # learns from answers whose wrong classes changed places
 
     def told(self) -> dict:
         return {"lr": self.lr, "weight_decay": self.weight_decay} | self.settings
@@ -111,6 +115,11 @@ class Recipe:
                 self.teacher(lr, weight_decay)
             self.ask()
 
+    @cached_property
+    def permuted(self) -> Tensor:
+        """The answers without their dark knowledge, on the device."""
+        return permuted_logits(self.answers, seed=0)
+
     def _of_all_parts(self, network_: nn.Module) -> dict:
         parts = {"train": self._seen, "validation": self.data.validation, "test": self.data.test}
         return {
@@ -126,7 +135,7 @@ class Recipe:
             way.lr,
             way.weight_decay,
             seed=seed,
-            answers=self.answers if asks else None,
+            answers=(self.permuted if way.permuted else self.answers) if asks else None,
             ask=self._slopes if way.live else None,
         )
 
@@ -253,6 +262,23 @@ def gradient_ways(hard: Way, soft: Way) -> list[Way]:
         *(beside(soft, "input gradient", flat, weight) for weight in (1e-4, 1e-3)),
         *(beside(soft, "gradient matching", matched, weight, True) for weight in (0.1, 1.0)),
     ]
+
+
+def grid_ways(soft: Way) -> list[Way]:
+    """The chosen soft targets at every temperature and λ of the grid."""
+    return [
+        replace(
+            soft,
+            objective=soft_targets(temperature, lam),
+            settings=soft.settings | {"temperature": temperature, "lam": lam},
+        )
+        for temperature, lam in product(GRID_TEMPERATURES, GRID_LAMS)
+    ]
+
+
+def permuted_way(soft: Way) -> Way:
+    """The control: the chosen soft targets, from answers without dark knowledge."""
+    return replace(soft, settings=soft.settings | {"method": "permuted"}, permuted=True)
 
 
 def averages(part: dict) -> dict[str, float]:

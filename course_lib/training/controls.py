@@ -46,15 +46,26 @@ def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
         cache: the teacher's answers; gradients and activations are left out of the result.
         seed: of the permutations.
     """
+    return _without_the_rest(cache, permuted_logits(cache.logits, seed))
+
+
+def permuted_logits(logits: Tensor, seed: int) -> Tensor:
+    """``permuted_dark_knowledge`` of logits (..., C) that lie anywhere: the largest stays, the others change places.
+
+    Args:
+        logits: of a teacher.
+        seed: of the permutations; each kind of device draws others.
+    """
     check_seed(seed)
-    generator = torch.Generator().manual_seed(int(seed))
-    logits = cache.logits
+    device = logits.device
+    generator = torch.Generator(device).manual_seed(int(seed))
     first = logits.argmax(dim=-1, keepdim=True)
-    drawn = torch.rand(logits.shape, generator=generator).scatter(-1, first, -1.0).argsort(dim=-1)
-    ranks = torch.arange(logits.shape[-1]).expand(logits.shape).scatter(-1, first, -1)
+    drawn = (
+        torch.rand(logits.shape, generator=generator, device=device).scatter(-1, first, -1.0).argsort(dim=-1)
+    )
+    ranks = torch.arange(logits.shape[-1], device=device).expand(logits.shape).scatter(-1, first, -1)
     places = ranks.argsort(dim=-1)  # the largest, then all others in their order
-    permuted = torch.empty_like(logits).scatter(-1, places, logits.gather(-1, drawn))
-    return _without_the_rest(cache, permuted)
+    return torch.empty_like(logits).scatter(-1, places, logits.gather(-1, drawn))
 
 
 def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
