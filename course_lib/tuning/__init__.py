@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import CourseError
+from course_lib.training import METHODS, Method
 from course_lib.tuning.grid import (
     LAMS,
     TEMPERATURES,
@@ -17,8 +18,6 @@ from course_lib.tuning.grid import (
 from course_lib.tuning.settings import (
     DEFAULT,
     HARD,
-    METHODS,
-    Method,
     Setting,
     Task,
     objective,

@@ -92,7 +92,7 @@ def test_each_method_has_its_ranges_and_trains(panel, method):
 
 
 def test_ranges_follow_any_order_of_methods(panel):
-    for method in [*METHODS, *reversed(METHODS), "gradient matching", "gradient", "soft targets"]:
+    for method in [*METHODS, *reversed(list(METHODS)), "gradient matching", "gradient", "soft targets"]:
         panel.method.value = method
         assert panel.setting.method == method
         assert "could not" not in panel.mix.value
