@@ -55,7 +55,7 @@ class Means:
     compile: bool | None = setting(None, "torch.compile; on a GPU if not given.")
     log: str = setting(
         "csv",
-        "Log every loss by name while training: csv, tensorboard, none, or a logger of yours for Lightning, called with "
+        "Log every loss by name while training: csv, tensorboard, none, or a Lightning logger of yours, called with "
         "a folder and the training's name.",
         metavar="NAME or MODULE:CLASS",
     )

@@ -3,12 +3,14 @@
 import base64
 import html
 import io
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from course_lib.distillation.report import Report, Student
+from course_lib.files import write_atomically
 from course_lib.measure import interval
 from course_lib.show.figures import bars, curves
 from course_lib.show.style import STYLE
@@ -29,6 +31,17 @@ _FRAME = """<!doctype html>
 <body>{body}</body>
 </html>
 """
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """Write ``report.html`` into the folder; its path.
+
+    Raises:
+        CourseError: the file cannot be written.
+    """
+    drawn = page(report)
+    write_atomically(folder / "report.html", lambda file: file.write(drawn.encode()))
+    return folder / "report.html"
 
 
 def page(report: Report) -> str:
