@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.files import write_atomically
+from course_lib.files import write_json
 from course_lib.measure import Comparison, compare
 
 
@@ -77,8 +77,7 @@ class Report:
             CourseError: the file cannot be written.
         """
         path = Path(folder) / "report.json"
-        content = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(path, lambda file: file.write(content.encode()))
+        write_json(path, asdict(self))
         return path
 
     @classmethod

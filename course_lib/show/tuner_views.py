@@ -10,6 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from course_lib.cards import bar, bars, white
 from course_lib.measure import interval
 from course_lib.show.style import GREY, PALETTE, STYLE
 from course_lib.show.style import METHODS as LOOKS
@@ -66,21 +67,15 @@ def mix_html(parts: dict[str, tuple[float, float]], setting: Setting) -> str:
     colors = {each.symbol: LOOKS[title].color for title, each in METHODS.items() if title in LOOKS}
     rows = ""
     for name, (weight, value) in parts.items():
-        share = 100 * weight * value / total if total > 0 else 0.0
-        rows += (
-            f'<tr><th style="text-align:right;padding:1px .5em">{name}</th>'
-            f'<td style="padding:1px .5em;white-space:nowrap">{weight:.2f} × {value:.3g} = {weight * value:.3g}</td>'
-            f'<td style="width:100%;background:#eee"><div style="width:{share:.2f}%;height:1em;'
-            f'background:{colors.get(name, GREY)}"></div></td></tr>'
-        )
+        share = weight * value / total if total > 0 else 0.0
+        words = f"{weight:.2f} × {value:.3g} = {weight * value:.3g}"
+        rows += bar(name, share, words, colors.get(name, GREY))
     method = METHODS[setting.method]
     formula = html.escape(method.formula)
     further = "" if method.symbol in parts else " + the gradients' part"
-    return (
-        '<div style="background:#fff;color:#222;padding:1em;border-radius:6px;max-width:44em">'
+    return white(
         f"<div><strong>loss = {formula}</strong>, of a student on hard labels, over the images of the list</div>"
-        f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table>'
-        f"<div>total: {total:.3g}{further}</div></div>"
+        f"{bars(rows)}<div>total: {total:.3g}{further}</div>"
     )
 
 

@@ -50,7 +50,7 @@ def test_mix_tells_parts_and_total():
     assert "0.25 × 2 = 0.5" in card
     assert "0.75 × 4 = 3" in card
     assert "total: 3.5" in card
-    assert "width:85.71%" in card
+    assert "width:85.714%" in card
 
 
 @pytest.mark.parametrize("runs", [1, 3, 8])
