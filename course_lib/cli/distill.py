@@ -94,7 +94,9 @@ def _distill(**given: Any) -> None:
     means = Means(**{each.name: given.pop(each.name) for each in fields(Means)})
     losses = given.pop("losses")
     with asked():
-        plan = distillation.Plan(**given, **({"losses": tuple(map(_weighted, losses))} if losses else {}))
+        if losses:
+            given["losses"] = tuple(map(_weighted, losses))
+        plan = distillation.Plan(**given)
         fabric = make_fabric(means.accelerator.value, means.precision)
         loggers = make_loggers(means.output / "logs", means.log)
         teacher = _teacher(means)

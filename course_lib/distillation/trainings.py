@@ -38,9 +38,9 @@ class Trainings:
         name: str,
     ) -> list[Run]:
         """A student for each seed of the plan, trained on its labelled images; ``name`` is that of their folder."""
-        if self.engine.together:
-            return self._together(builder, objective, labelled, teacher, name)
         recipe = self.plan.recipe(len(labelled[0]))
+        if self.engine.together:
+            return self._together(builder, objective, labelled, recipe, teacher, name)
         return [
             self.one(builder, objective, train, recipe, seed, teacher, f"{name}/seed-{seed}")
             for seed, train in zip(self.plan.student_seeds, labelled, strict=True)
@@ -51,6 +51,7 @@ class Trainings:
         builder: Builder,
         objective: Objective,
         labelled: Sequence[Examples],
+        recipe: Recipe,
         teacher: Teacher | None,
         name: str,
     ) -> list[Run]:
@@ -59,7 +60,7 @@ class Trainings:
             builder.make,
             objective,
             labelled,
-            self.plan.recipe(len(labelled[0])),
+            recipe,
             seeds=self.plan.student_seeds,
             teacher=teacher,
             views=self.plan.views(self.dataset),

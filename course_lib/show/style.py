@@ -7,7 +7,7 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 
-from course_lib.errors import CourseError
+from course_lib.errors import check_choice
 from course_lib.training import LOSSES
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ def color(method: str) -> str:
     Raises:
         CourseError: the method has no colour of its own.
     """
-    if method not in METHODS:
-        raise CourseError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    check_choice(METHODS, method=method)
     return METHODS[method].color
 
 

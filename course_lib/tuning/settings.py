@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from course_lib.data import Dataset, Examples, load
-from course_lib.errors import CourseError, check_positive
+from course_lib.errors import CourseError, check_choice, check_positive
 from course_lib.matrices import class_soft_matrix
 from course_lib.measure import accuracy
 from course_lib.models import cnn_teacher, small_mlp
@@ -46,8 +46,7 @@ class Setting:
     lam: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise CourseError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_choice(METHODS, method=self.method)
         object.__setattr__(self, "method", METHODS[self.method].title)
         check_positive(temperature=self.temperature)
         mixes = METHODS[self.method].mixes
