@@ -21,6 +21,28 @@ def badge(kind: str, words: str) -> str:
     return f'<strong class="course-badge" style="{style}">{html.escape(words)}</strong>'
 
 
+def white(content: str, style: str = "") -> str:
+    """HTML on a white ground, as figures are, whatever the page around it; ``style`` adds to its CSS."""
+    ground = "background:#fff;color:#222;padding:1em;border-radius:6px;max-width:44em"
+    return f'<div style="{ground};{style}">{content}</div>'
+
+
+def bars(rows: str) -> str:
+    """The table of some ``bar``s."""
+    return f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table>'
+
+
+def bar(name: str, share: float, value: str, color: str, weight: str = "normal") -> str:
+    """A row of a table: a name, a bar of this share of its cell's width, and its value in words."""
+    cell = f"padding:1px .5em;background:#fff;text-align:right;font-weight:{weight};white-space:nowrap"
+    return (
+        f'<tr><th scope="row" style="{cell}">{html.escape(name)}</th>'
+        '<td style="width:100%;padding:1px 0;background:#eee">'
+        f'<div style="width:{100 * share:.3f}%;height:1em;background:{color}"></div></td>'
+        f'<td style="{cell}">{html.escape(value)}</td></tr>'
+    )
+
+
 def card(kind: str, name: str, content: str, **data: str) -> str:
     """A card with an edge in the colour of its badge.
 

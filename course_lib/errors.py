@@ -1,6 +1,6 @@
 """The one error type that callers need to know: bad input, said in one clear sentence."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from numbers import Real
 from typing import Any
 
@@ -21,6 +21,13 @@ def check_number(wanted: str, fits: Callable[[Any], bool], /, **values: object) 
     for name, value in values.items():
         if not isinstance(value, Real) or isinstance(value, bool) or not fits(value):
             raise CourseError(f"{name} must be {wanted}, got {value!r}")
+
+
+def check_choice(known: Collection[object], /, **values: object) -> None:
+    """Refuse arguments, by name, that are not among the known ones."""
+    for name, value in values.items():
+        if value not in known:
+            raise CourseError(f"{name} must be one of {', '.join(map(str, known))}, got {value!r}")
 
 
 def check_positive(**values: object) -> None:

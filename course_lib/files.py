@@ -1,17 +1,26 @@
-"""Writing files that are whole or not there, and recognising their content."""
+"""Files: where the course's folder is, writing so that a file is whole or not there, and recognising content."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
-
-import torch
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from course_lib.errors import CourseError
 
+if TYPE_CHECKING:
+    import torch  # only where it is needed: what runs notebooks does without it
+
+LIBRARY = Path(__file__).resolve().parent
 _PART = ".part-"  # how the names of files begin that are being written
+
+
+def folder_around(is_wanted: Callable[[Path], object], start: Path | None = None) -> Path | None:
+    """The first folder that is wanted, from ``start`` or the present one upwards, or else the library's own."""
+    start = (start or Path.cwd()).resolve()
+    return next((folder for folder in (start, *start.parents, LIBRARY.parent) if is_wanted(folder)), None)
 
 
 def save_atomically(path: Path, content: object) -> None:
@@ -20,7 +29,19 @@ def save_atomically(path: Path, content: object) -> None:
     Raises:
         CourseError: the file cannot be written; an earlier file in its place is still there.
     """
+    import torch
+
     write_atomically(path, lambda file: torch.save(content, file))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Readable JSON in UTF-8, whole or not at all; errors as in ``write_atomically``."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Text in UTF-8, whole or not at all; errors as in ``write_atomically``."""
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -74,8 +95,10 @@ def clear_unfinished(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def content_hash(*tensors: torch.Tensor) -> str:
+def content_hash(*tensors: "torch.Tensor") -> str:
     """A hash of the content of tensors, without their shapes: 64 hexadecimal digits."""
+    import torch
+
     whole = hashlib.sha256()
     for tensor in tensors:
         whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from course_lib.files import LIBRARY
+
 _PACKAGES = ("torch", "torchvision", "lightning-fabric", "numpy", "scikit-learn")
 
 
@@ -61,8 +63,8 @@ def peak_memory() -> int | None:
 
 def commit() -> str | None:
     """The commit of the course's folder, with "+" where files differ from it; None where it is not a git checkout."""
-    root = str(Path(__file__).resolve().parents[1])
-    if shutil.which("git") is None or not (Path(root) / ".git").exists():
+    root = str(LIBRARY.parent)
+    if shutil.which("git") is None or not (LIBRARY.parent / ".git").exists():
         return None
     name = _said(["git", "-C", root, "rev-parse", "--short=12", "HEAD"])
     changed = _said(["git", "-C", root, "status", "--porcelain", "--untracked-files=no"])

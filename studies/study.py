@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from course_lib.files import write_atomically
+from course_lib.files import write_json
 from course_lib.provenance import commit, machine, provenance
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,7 +53,7 @@ class Study:
         start = time.perf_counter()
         value = make()
         seconds = round(time.perf_counter() - start, 1)
-        _write(path, {"key": key, "seconds": seconds, "machine": machine(), "value": value})
+        write_json(path, {"key": key, "seconds": seconds, "machine": machine(), "value": value})
         self._log.info("%s: %.1f s", key, seconds)
         return json.loads(json.dumps(value))
 
@@ -62,7 +62,7 @@ class Study:
         seconds = sum(
             json.loads(each.read_text(encoding="utf-8"))["seconds"] for each in self._folder.glob("*.json")
         )
-        _write(
+        write_json(
             self._result,
             {
                 "what": self.what,
@@ -75,9 +75,3 @@ class Study:
         )
         self._log.info("written to %s", self._result)
         return self._result
-
-
-def _write(path: Path, content: Any) -> None:
-    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, lambda file: file.write(text.encode()))

@@ -35,7 +35,7 @@ def test_the_commit_is_marked_where_files_differ_and_none_outside_of_git(tmp_pat
     folder.mkdir(parents=True)
     file = folder / "provenance.py"
     file.write_text("")
-    monkeypatch.setattr(module, "__file__", str(file))
+    monkeypatch.setattr(module, "LIBRARY", folder)
     assert commit() is None
 
     def git(*arguments):

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.card import Size
-from course_lib.files import write_atomically
+from course_lib.files import write_json
 from course_lib.provenance import provenance
 
 log = logging.getLogger(__name__)
@@ -84,6 +84,4 @@ class Report:
 
     def write(self) -> None:
         """All that is known."""
-        text = json.dumps(self.content, indent=1, ensure_ascii=False) + "\n"
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(self._path, lambda file: file.write(text.encode()))
+        write_json(self._path, self.content)

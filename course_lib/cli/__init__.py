@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from course_lib import __version__
 from course_lib.cli.distill import distill
 from course_lib.cli.lab import lab
+from course_lib.cli.options import Deferred
 from course_lib.cli.tune import Profile, tune_app
 from course_lib.errors import CourseError
 
@@ -54,7 +55,7 @@ app = typer.Typer(
 )
 data_app = typer.Typer(help="List the data sets, fetch one, verify one.", no_args_is_help=True)
 app.add_typer(data_app, name="data")
-app.command("distill")(distill)
+app.command("distill", cls=Deferred)(distill)
 app.command("lab", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})(lab)
 app.add_typer(tune_app, name="tune")
 

@@ -3,17 +3,18 @@
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
+from course_lib.cli.options import command_of, option, options_of
 from course_lib.errors import CourseError
+from course_lib.fields import setting
 
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
+    from torch import nn
 
 
 class Accelerator(StrEnum):
@@ -22,169 +23,113 @@ class Accelerator(StrEnum):
     cuda = "cuda"
 
 
-class Logs(StrEnum):
-    csv = "csv"
-    tensorboard = "tensorboard"
-    none = "none"
+@dataclass(frozen=True)
+class Means:
+    """With what a plan is carried out: the flags beside the plan's settings."""
+
+    student: str | None = setting(
+        None,
+        "A function of yours that makes the student, called with image_shape and num_classes if it has "
+        "parameters so named. [default: AlexNet]",
+        metavar="MODULE:FUNCTION",
+    )
+    teacher: str | None = setting(
+        None,
+        "A teacher.pt, or a student, of an earlier distillation; or a function of yours, whose network is "
+        "trained, or taken as it is with --teacher-epochs 0. [default: AlexNet, trained]",
+        metavar="FILE or MODULE:FUNCTION",
+    )
+    teacher_weights: Path | None = setting(
+        None, "The file of an earlier distillation with the weights for your function's teacher."
+    )
+    output: Path = setting(
+        Path("build/distill"), "Folder for networks, checkpoints and report.", flags=("--output", "-o")
+    )
+    accelerator: Accelerator = setting(Accelerator.auto, "Where to train.")
+    precision: str | None = setting(
+        None, "32-true, bf16-mixed or 16-mixed; bf16-mixed on a GPU if not given, else 32-true."
+    )
+    together: bool = setting(
+        False, "Train the students of all seeds at once; for small networks.", flags=("--together",)
+    )
+    compile: bool | None = setting(None, "torch.compile; on a GPU if not given.")
+    log: str = setting(
+        "csv",
+        "Log every loss by name while training: csv, tensorboard, none, or a Lightning logger of yours, called with "
+        "a folder and the training's name.",
+        metavar="NAME or MODULE:CLASS",
+    )
+    fall_back: bool = setting(
+        False,
+        "Skip checkpoints that are damaged or belong to another distillation.",
+        flags=("--fall-back",),
+    )
 
 
-def distill(
-    loss: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--loss",
-            metavar="NAME=WEIGHT",
-            help="A loss of the student; give several for a sum: hard, confidence_weighted, smoothed_label, "
-            "soft_target, logit, spherical_soft_target, radius, angle, magnitude, gradient, gradient_matching, "
-            "gradient_penalty, input_gradient. [default: hard=0.1 and soft_target=0.9]",
-        ),
-    ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="As listed by: course data list. Or a folder of pictures, with a folder for each class."
-        ),
-    ] = "cifar10",
-    size: Annotated[
-        int, typer.Option(help="Side of the square that a folder's pictures become, in pixels.")
-    ] = 32,
-    validation: Annotated[
-        float | None,
-        typer.Option(help="Share of images set aside for validation; a tenth of CIFAR-10's if not given."),
-    ] = None,
-    temperature: Annotated[float, typer.Option("--temperature", "-T", help="T of the soft targets.")] = 5.0,
-    epochs: Annotated[int, typer.Option(help="Of the student's training.")] = 100,
-    teacher_epochs: Annotated[
-        int | None, typer.Option(help="Of the teacher's training; as the student's if not given.")
-    ] = None,
-    teacher_optimizer: Annotated[str | None, typer.Option(help="Likewise.")] = None,
-    teacher_lr: Annotated[float | None, typer.Option(help="Likewise.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Examples per step, over all processes.")] = 128,
-    checkpoint_every: Annotated[
-        int, typer.Option(help="Epochs between two checkpoints, and two looks at the validation data.")
-    ] = 10,
-    optimizer: Annotated[str, typer.Option(help="sgd, momentum (0.9), rmsprop or adam.")] = "adam",
-    lr: Annotated[float, typer.Option(help="Learning rate at the start.")] = 1e-3,
-    weight_decay: Annotated[float, typer.Option(help="L2 penalty of the weights.")] = 0.0,
-    schedule: Annotated[str, typer.Option(help="constant, or cosine down to 0.")] = "cosine",
-    student: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODULE:FUNCTION",
-            help="A function of yours that makes the student, called with image_shape and num_classes if it has "
-            "parameters so named. [default: AlexNet]",
-        ),
-    ] = None,
-    teacher: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE or MODULE:FUNCTION",
-            help="A teacher.pt, or a student, of an earlier distillation; or a function of yours, whose network is "
-            "trained, or taken as it is with --teacher-epochs 0. [default: AlexNet, trained]",
-        ),
-    ] = None,
-    teacher_weights: Annotated[
-        Path | None,
-        typer.Option(
-            help="The file of an earlier distillation with the weights for your function's teacher."
-        ),
-    ] = None,
-    teacher_width: Annotated[float, typer.Option(help="Factor of AlexNet's channels.")] = 1.0,
-    student_width: Annotated[float, typer.Option(help="Factor of the student's channels.")] = 0.25,
-    dropout: Annotated[float, typer.Option(help="Of the teacher; the student has none.")] = 0.5,
-    labels: Annotated[
-        int | None, typer.Option(help="Labelled images for the student; all if not given.")
-    ] = None,
-    seeds: Annotated[int, typer.Option(help="Number of students.")] = 1,
-    seed: Annotated[
-        int, typer.Option(help="Of the teacher and the first student; later students count on.")
-    ] = 0,
-    baseline: Annotated[
-        bool, typer.Option("--baseline/--no-baseline", help="Also train on hard labels alone, and compare.")
-    ] = False,
-    augment: Annotated[str, typer.Option(help="auto, yes or no: shifted and mirrored images.")] = "auto",
-    shift: Annotated[int, typer.Option(help="Largest shift in pixels.")] = 4,
-    stride: Annotated[int, typer.Option(help="Shifts are multiples of it.")] = 1,
-    answers: Annotated[
-        str,
-        typer.Option(
-            help="auto, cached (the teacher asked once about all views) or live (at every step, as gradient losses "
-            "always are with augmentation)."
-        ),
-    ] = "auto",
-    soft_matrix: Annotated[
-        str, typer.Option(help="S of gradient losses: cross_entropy or class.")
-    ] = "cross_entropy",
-    estimator: Annotated[
-        str, typer.Option(help="Of gradient losses: exact, or hutchinson (one backward pass for all of S).")
-    ] = "exact",
-    target_norm: Annotated[float, typer.Option(help="α of the gradient penalty.")] = 1.0,
-    smoothing: Annotated[float, typer.Option(help="ε of the smoothed labels.")] = 0.1,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for networks, checkpoints and report.")
-    ] = Path("build/distill"),
-    accelerator: Annotated[Accelerator, typer.Option(help="Where to train.")] = Accelerator.auto,
-    precision: Annotated[
-        str | None,
-        typer.Option(help="32-true, bf16-mixed or 16-mixed; bf16-mixed on a GPU if not given, else 32-true."),
-    ] = None,
-    together: Annotated[
-        bool, typer.Option("--together", help="Train the students of all seeds at once; for small networks.")
-    ] = False,
-    compile: Annotated[bool | None, typer.Option(help="torch.compile; on a GPU if not given.")] = None,
-    log: Annotated[Logs, typer.Option(help="Log every loss by name while training.")] = Logs.csv,
-    fall_back: Annotated[
-        bool,
-        typer.Option(
-            "--fall-back", help="Skip checkpoints that are damaged or belong to another distillation."
-        ),
-    ] = False,
-) -> None:
+def distill() -> Any:
     """Distil AlexNet or networks of yours: train or load a teacher, train students with any losses, write a report.
 
     Stopped and called again, it resumes where it was. In several processes: torchrun --nproc-per-node 2 -m
     course_lib.cli distill ..., or srun under SLURM.
     """
-    given = locals()  # before anything else is named
+    from course_lib.distillation import Plan
+    from course_lib.training import LOSSES
+
+    about = {each.name: each.metadata for each in fields(Plan)}["losses"]
+    default = " and ".join(f"{name}={weight:g}" for name, weight in Plan().losses)
+    listed = {"help": f"{about['help']}: {', '.join(LOSSES)}. [default: {default}]"}
+    losses = option("losses", list[str] | None, None, {**about, **listed})
+    return command_of(_distill, distill.__doc__, [*options_of(Plan, losses=losses), *options_of(Means)])
+
+
+def _distill(**given: Any) -> None:
     # Waiting threads spin for this long; without a bound they slow a busy machine down tenfold.
     os.environ.setdefault("GOMP_SPINCOUNT", "5000")
+    from course_lib import distillation
     from course_lib.cli import asked, console, fail
-    from course_lib.distillation import Plan, load_network
-    from course_lib.distillation import distill as carry_out
     from course_lib.training.termination import EXIT_CODE, Terminated, ending_in_order
 
     # Functions named on the command line may lie in the current folder, as for python -m.
     sys.path.insert(0, str(Path.cwd()))
+    means = Means(**{each.name: given.pop(each.name) for each in fields(Means)})
+    losses = given.pop("losses")
     with asked():
-        settings = {field.name: given[field.name] for field in fields(Plan) if field.name in given}
-        if loss:
-            settings["losses"] = tuple(map(_weighted, loss))
-        plan = Plan(**settings)
-        fabric = make_fabric(accelerator.value, precision)
-        loggers = make_loggers(output / "logs", log)
-        if teacher_weights and (teacher is None or ":" not in teacher):
-            raise CourseError(
-                "--teacher-weights goes with --teacher MODULE:FUNCTION, whose network has these weights"
-            )
-        big = load_network(teacher_weights, build=teacher) if teacher_weights else teacher
-    cuda = fabric.device.type == "cuda"
+        if losses:
+            given["losses"] = tuple(map(_weighted, losses))
+        plan = distillation.Plan(**given)
+        fabric = make_fabric(means.accelerator.value, means.precision)
+        loggers = make_loggers(means.output / "logs", means.log)
+        teacher = _teacher(means)
     try:
         with ending_in_order():
-            report = carry_out(
+            report = distillation.distill(
                 plan,
-                output,
-                student=student,
-                teacher=big,
+                means.output,
+                student=means.student,
+                teacher=teacher,
                 fabric=fabric,
                 loggers=loggers,
-                together=together,
-                compile=cuda if compile is None else compile,
-                fall_back=fall_back,
+                together=means.together,
+                compile=fabric.device.type == "cuda" if means.compile is None else means.compile,
+                fall_back=means.fall_back,
             )
     except Terminated as error:
         fail(str(error), EXIT_CODE)
     if fabric.is_global_zero:
-        _show(report, output, console())
+        _show(report, means.output, console())
+
+
+def _teacher(means: Means) -> "nn.Module | str | None":
+    """As ``course_lib.distillation.distill`` takes it."""
+    from course_lib.distillation import load_network
+
+    if means.teacher_weights is None:
+        return means.teacher
+    if means.teacher is None or ":" not in means.teacher:
+        raise CourseError(
+            "--teacher-weights goes with --teacher MODULE:FUNCTION, whose network has these weights"
+        )
+    return load_network(means.teacher_weights, build=means.teacher)
 
 
 def _weighted(text: str) -> tuple[str, float]:
@@ -256,22 +201,46 @@ def _processes() -> tuple[int, int]:
     return per_node, max(1, tasks // per_node)
 
 
-def make_loggers(folder: Path, log: Logs) -> Callable[[str], list[Any]]:
-    """From the name of a training to its loggers."""
-    if log is Logs.none:
-        return lambda name: []
+def make_loggers(folder: Path, log: str) -> Callable[[str], list[Any]]:
+    """From the name of a training to its loggers.
+
+    Raises:
+        CourseError: there are none of this name.
+    """
     from lightning_fabric.loggers.csv_logs import CSVLogger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
 
-    if log is Logs.csv:
+    if log == "none":
+        return lambda name: []
+    if log == "csv":
         # A training that is resumed writes into a folder beside: its loggers do not read what an earlier one wrote.
         # Each entry goes to the disk at once: losses are logged now and then only, and a kill should lose none.
         return lambda name: [CSVLogger(folder, name=name, flush_logs_every_n_steps=1)]
-    try:
-        TensorBoardLogger(folder)
-    except ModuleNotFoundError as error:
-        raise CourseError("--log tensorboard needs tensorboard: pip install tensorboard") from error
-    return lambda name: [TensorBoardLogger(folder, name=name)]
+    if log == "tensorboard":
+        try:
+            TensorBoardLogger(folder)
+        except ModuleNotFoundError as error:
+            raise CourseError("--log tensorboard needs tensorboard: pip install tensorboard") from error
+        return lambda name: [TensorBoardLogger(folder, name=name)]
+    return _own_loggers(folder, log)
+
+
+def _own_loggers(folder: Path, log: str) -> Callable[[str], list[Any]]:
+    from lightning_fabric.loggers.logger import Logger
+
+    from course_lib.distillation.networks import function_named
+
+    if ":" not in log:
+        raise CourseError(f"--log must be csv, tensorboard, none or MODULE:CLASS, got {log!r}")
+    make = function_named(log)
+
+    def loggers(name: str) -> list[Any]:
+        made = make(folder, name)
+        if not isinstance(made, Logger):
+            raise CourseError(f"--log {log} must make a logger for Lightning, got a {type(made).__name__}")
+        return [made]
+
+    return loggers
 
 
 def _show(report: Any, output: Path, out: Any) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from course_lib.files import folder_around
+
 VARIABLE = "COURSE_DATA"
 
 
@@ -59,11 +61,10 @@ def _cache_folders(root: Root) -> Iterator[Path]:
 
 def course_folder() -> Path:
     """``data/`` of the course's folder, around the present folder or the library, else one in the person's cache."""
-    here = Path.cwd()
-    for folder in (here, *here.parents, Path(__file__).resolve().parents[2]):
-        if (folder / "data" / "README.md").is_file() and (folder / "course_lib").is_dir():
-            return folder / "data"
-    return _user_folder()
+    found = folder_around(
+        lambda folder: (folder / "data" / "README.md").is_file() and (folder / "course_lib").is_dir()
+    )
+    return found / "data" if found else _user_folder()
 
 
 def _user_folder() -> Path:

@@ -80,7 +80,7 @@ def function_named(name: str) -> Callable[..., nn.Module]:
     """
     module, _, attribute = name.partition(":")
     if not module or not attribute:
-        raise CourseError(f"a network's function must be named package.module:function, got {name!r}")
+        raise CourseError(f"a function must be named package.module:function, got {name!r}")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:

@@ -3,21 +3,23 @@
 import base64
 import html
 import io
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from course_lib.distillation.report import Report, Student
+from course_lib.files import write_text
 from course_lib.measure import interval
 from course_lib.show.figures import bars, curves
 from course_lib.show.style import STYLE
+from course_lib.show.table import Table
 
 _NAMES = {"student": "student", "baseline": "hard labels"}
 _STYLE = """body { font: 16px/1.5 system-ui, sans-serif; max-width: 52rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
-th, td { border-bottom: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
+th, td { border-bottom: 1px solid #ccc; }
 img { max-width: 100%; } :root { color-scheme: light dark; }"""
 
 _FRAME = """<!doctype html>
@@ -29,6 +31,16 @@ _FRAME = """<!doctype html>
 <body>{body}</body>
 </html>
 """
+
+
+def write_page(report: Report, folder: Path) -> Path:
+    """Write ``report.html`` into the folder; its path.
+
+    Raises:
+        CourseError: the file cannot be written.
+    """
+    write_text(folder / "report.html", page(report))
+    return folder / "report.html"
 
 
 def page(report: Report) -> str:
@@ -47,11 +59,15 @@ def page(report: Report) -> str:
     parts += [
         _picture(_losses(report), "Every loss term over the training, by name"),
         "<h2>Settings</h2>",
-        _table(("setting", "value"), _settings(report)),
+        _told("setting", _settings(report)),
         "<h2>Where the numbers come from</h2>",
-        _table(("what", "value"), [(name, _words(value)) for name, value in report.provenance.items()]),
+        _told("what", [(name, _words(value)) for name, value in report.provenance.items()]),
     ]
     return _FRAME.format(style=_STYLE, body="".join(parts))
+
+
+def _told(what: str, rows: list[tuple[str, str]]) -> str:
+    return Table((what, "value"), tuple(rows), words=("value",))._repr_html_()
 
 
 def _settings(report: Report) -> list[tuple[str, str]]:
@@ -91,7 +107,7 @@ def _results(report: Report) -> str:
         if gain
         else ""
     )
-    return _table(header, rows) + said
+    return Table(header, tuple(rows))._repr_html_() + said
 
 
 def _numbers(several: list[Student]) -> tuple[str, ...]:
@@ -108,13 +124,6 @@ def _numbers(several: list[Student]) -> tuple[str, ...]:
         *(mean(name, digits) for name, digits in measured),
         f"{sum(each.seconds for each in several) / len(several):.0f}",
     )
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    def row(cells: tuple[str, ...], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) + "</tr>"
-
-    return f"<table>{row(header, 'th')}{''.join(row(each, 'td') for each in rows)}</table>"
 
 
 def _accuracies(report: Report) -> Figure:

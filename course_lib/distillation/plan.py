@@ -1,6 +1,7 @@
 """The settings of a distillation, as plain values: from the command line, a notebook or a file."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,122 +12,120 @@ from course_lib.data.splits import check_seed
 from course_lib.errors import (
     CourseError,
     check_below_one,
+    check_choice,
     check_count,
     check_not_negative,
     check_number,
     check_positive,
 )
+from course_lib.fields import check_settings, described, setting
 from course_lib.losses._jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
-SOFT_MATRICES = ("cross_entropy", "class")
-ANSWERS = ("auto", "cached", "live")
 _TEST = 0.2  # of the pictures of a folder that does not say which are for the test
+_of_losses = partial(setting, of_losses=True)  # given to every loss of the plan that has it
 
 
+def _check_data(**values: Any) -> None:
+    for name, value in values.items():
+        if value not in NAMES and not Path(value).is_dir():
+            raise CourseError(
+                f"{name} must be one of {', '.join(NAMES)}, or a folder of pictures, got {value!r}"
+            )
+
+
+def _check_flag(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, bool):
+            raise CourseError(f"{name} must be True or False, got {value!r}")
+
+
+_check_share = partial(check_number, "a number between 0 and 1", lambda value: 0 < value < 1)
+
+
+@described
 @dataclass(frozen=True)
 class Plan:
     """The settings of one distillation; the defaults are the article's, with CIFAR-10 and AlexNet.
 
-    Attributes:
-        data: name of the data set, as for ``course_lib.data.load``; or a folder of pictures, as for
-            ``course_lib.data.from_folder``.
-        size: of the square that every picture of a folder becomes, in pixels.
-        validation: share of the images, those for the test apart, that are set aside for validation; as ``load`` does
-            without one if None, a tenth of CIFAR-10's; an eighth of a folder's.
-        losses: of the student, names of ``course_lib.training.LOSSES`` with their weights.
-        temperature: T of the losses that have one.
-        epochs, optimizer, lr: of the student's training, and of the teacher's where nothing else is said for it.
-        batch_size, weight_decay, schedule: of both trainings.
-        teacher_epochs, teacher_optimizer, teacher_lr: of the teacher's training; the student's if None. With 0 epochs a
-            teacher of one's own is taken as its function makes it.
-        checkpoint_every: epochs between two checkpoints, and between two looks at the validation data.
-        teacher_width, student_width: factor of AlexNet's channels and hidden units.
-        dropout: of the teacher; the student has none.
-        labels: number of training images with labels, balanced by class, another draw for each student; all if None.
-            The teacher sees all.
-        seeds: number of students, with the seeds ``seed``, ``seed`` + 1, ….
-        seed: of the teacher and the first student.
-        baseline: also train each student on hard labels alone, with the same seed and budget.
-        augment: draw shifted and mirrored views; "auto" does so for photographs, not for digits.
-        shift: largest shift in pixels. stride: shifts are its multiples.
-        answers: "cached" asks the teacher about all views once, "live" at every step, "auto" takes what is less work;
-            losses of gradients are always answered live where there are views.
-        soft_matrix: S of the losses of gradients: "cross_entropy" (one column) or "class" (C columns, from the
-            teacher's answers to all training images).
-        estimator: of the losses of gradients that have one: "exact", or "hutchinson" with one backward pass for all
-            columns of S.
-        target_norm: α of the gradient penalty.
-        smoothing: ε of the smoothed labels.
+    The losses' names are those of ``course_lib.training.LOSSES``. Without a share for validation a folder gives an
+    eighth of what is not for the test. With 0 epochs a teacher of one's own is taken as its function makes it. Labelled
+    images are balanced by class, another draw for each student; the teacher sees all. "auto" augments photographs, not
+    digits, and asks the teacher in the way that is less work. S is one column ("cross_entropy"), or C columns ("class")
+    from the teacher's answers to all training images.
 
     Raises:
         CourseError: a value that makes no plan.
     """
 
-    data: str = "cifar10"
-    size: int = 32
-    validation: float | None = None
-    losses: tuple[tuple[str, float], ...] = (("hard", 0.1), ("soft_target", 0.9))
-    temperature: float = 5.0
-    epochs: int = 100
-    batch_size: int = 128
-    optimizer: str = "adam"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    schedule: str = "cosine"
-    teacher_epochs: int | None = None
-    teacher_optimizer: str | None = None
-    teacher_lr: float | None = None
-    checkpoint_every: int = 10
-    teacher_width: float = 1.0
-    student_width: float = 0.25
-    dropout: float = 0.5
-    labels: int | None = None
-    seeds: int = 1
-    seed: int = 0
-    baseline: bool = False
-    augment: str = "auto"
-    shift: int = 4
-    stride: int = 1
-    answers: str = "auto"
-    soft_matrix: str = "cross_entropy"
-    estimator: str = "exact"
-    target_norm: float = 1.0
-    smoothing: float = 0.1
+    data: str = setting(
+        "cifar10",
+        "As listed by: course data list. Or a folder of pictures, with a folder for each class.",
+        _check_data,
+    )
+    size: int = setting(32, "Side of the square that a folder's pictures become, in pixels.", check_count)
+    validation: float | None = setting(
+        None,
+        "Share of images set aside for validation; a tenth of CIFAR-10's if not given.",
+        _check_share,
+    )
+    losses: tuple[tuple[str, float], ...] = setting(
+        (("hard", 0.1), ("soft_target", 0.9)),
+        "A loss of the student; give several for a sum",
+        flags=("--loss",),
+        metavar="NAME=WEIGHT",
+    )
+    temperature: float = _of_losses(
+        5.0, "T of the soft targets.", check_positive, flags=("--temperature", "-T")
+    )
+    epochs: int = setting(100, "Of the student's training.", check_count)
+    batch_size: int = setting(128, "Examples per step, over all processes.", check_count)
+    optimizer: str = setting("adam", "sgd, momentum (0.9), rmsprop or adam.")
+    lr: float = setting(1e-3, "Learning rate at the start.", check_positive)
+    weight_decay: float = setting(0.0, "L2 penalty of the weights.")
+    schedule: str = setting("cosine", "constant, or cosine down to 0.")
+    teacher_epochs: int | None = setting(
+        None, "Of the teacher's training; as the student's if not given.", partial(check_count, 0)
+    )
+    teacher_optimizer: str | None = setting(None, "Likewise.")
+    teacher_lr: float | None = setting(None, "Likewise.", check_positive)
+    checkpoint_every: int = setting(
+        10, "Epochs between two checkpoints, and two looks at the validation data.", check_count
+    )
+    teacher_width: float = setting(1.0, "Factor of AlexNet's channels.", check_positive)
+    student_width: float = setting(0.25, "Factor of the student's channels.", check_positive)
+    dropout: float = setting(0.5, "Of the teacher; the student has none.", check_below_one)
+    labels: int | None = setting(None, "Labelled images for the student; all if not given.", check_count)
+    seeds: int = setting(1, "Number of students.", check_count)
+    seed: int = setting(0, "Of the teacher and the first student; later students count on.")
+    baseline: bool = setting(False, "Also train on hard labels alone, and compare.", _check_flag)
+    augment: str = setting(
+        "auto", "auto, yes or no: shifted and mirrored images.", partial(check_choice, ("auto", "yes", "no"))
+    )
+    shift: int = setting(4, "Largest shift in pixels.")
+    stride: int = setting(1, "Shifts are multiples of it.")
+    answers: str = setting(
+        "auto",
+        "auto, cached (the teacher asked once about all views) or live (at every step, as gradient losses always are "
+        "with augmentation).",
+        partial(check_choice, ("auto", "cached", "live")),
+    )
+    soft_matrix: str = setting(
+        "cross_entropy",
+        "S of gradient losses: cross_entropy or class.",
+        partial(check_choice, ("cross_entropy", "class")),
+    )
+    estimator: str = _of_losses(
+        "exact",
+        "Of gradient losses: exact, or hutchinson (one backward pass for all of S).",
+        partial(check_choice, ESTIMATORS),
+    )
+    target_norm: float = _of_losses(1.0, "α of the gradient penalty.", check_not_negative)
+    smoothing: float = _of_losses(0.1, "ε of the smoothed labels.", check_below_one)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "losses", _pairs(self.losses))
-        check_count(epochs=self.epochs, batch_size=self.batch_size, seeds=self.seeds)
-        check_count(checkpoint_every=self.checkpoint_every)
-        check_count(size=self.size)
-        check_count(**({} if self.labels is None else {"labels": self.labels}))
-        check_count(0, **({} if self.teacher_epochs is None else {"teacher_epochs": self.teacher_epochs}))
-        if self.data not in NAMES and not Path(self.data).is_dir():
-            raise CourseError(
-                f"data must be one of {', '.join(NAMES)}, or a folder of pictures, got {self.data!r}"
-            )
-        choices = {
-            "answers": ANSWERS,
-            "estimator": ESTIMATORS,
-            "soft_matrix": SOFT_MATRICES,
-            "augment": ("auto", "yes", "no"),
-        }
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise CourseError(f"{name} must be one of {', '.join(known)}, got {getattr(self, name)!r}")
-        check_positive(
-            teacher_width=self.teacher_width,
-            student_width=self.student_width,
-            temperature=self.temperature,
-            lr=self.lr,
-            teacher_lr=self.lr if self.teacher_lr is None else self.teacher_lr,
-        )
-        check_not_negative(target_norm=self.target_norm)
-        check_below_one(dropout=self.dropout, smoothing=self.smoothing)
-        if self.validation is not None:
-            check_number("a number between 0 and 1", lambda value: 0 < value < 1, validation=self.validation)
-        if not isinstance(self.baseline, bool):
-            raise CourseError(f"baseline must be True or False, got {self.baseline!r}")
+        check_settings(self)
         check_seed(self.seed)
         check_seed(self.seed + self.seeds - 1)
         # Made once, so that a wrong value is answered before anything is trained.
@@ -138,13 +137,10 @@ class Plan:
 
     def objective(self) -> Objective:
         """What the student is trained for."""
-        return named_objective(
-            self.losses,
-            temperature=self.temperature,
-            estimator=self.estimator,
-            target_norm=self.target_norm,
-            smoothing=self.smoothing,
-        )
+        settings = {
+            each.name: getattr(self, each.name) for each in fields(self) if "of_losses" in each.metadata
+        }
+        return named_objective(self.losses, **settings)
 
     @property
     def student_seeds(self) -> range:

@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.loggers.logger import Logger
-from torch import Tensor, nn
+from torch import nn
 
 from course_lib.data import Dataset, Examples
 from course_lib.distillation.answers import answering
 from course_lib.distillation.engine import Engine
+from course_lib.distillation.exam import examined
 from course_lib.distillation.networks import (
     Builder,
     alexnet_builder,
@@ -20,25 +22,18 @@ from course_lib.distillation.networks import (
     check_network,
     load_network,
     own_builder,
-    save_network,
 )
 from course_lib.distillation.plan import Plan
-from course_lib.distillation.report import Report, Student
+from course_lib.distillation.report import Report
+from course_lib.distillation.trainings import Trainings
 from course_lib.errors import CourseError
-from course_lib.measure import accuracy, scores
 from course_lib.provenance import provenance
 from course_lib.training import (
-    Checkpoints,
     Objective,
-    Recipe,
     Run,
-    Watch,
-    fit,
-    fit_many,
     hard_labels,
     shared_logits,
 )
-from course_lib.training.batches import Teacher
 from course_lib.training.processes import check_shares, on_rank_zero
 
 Network = str | Callable[..., nn.Module]
@@ -97,8 +92,15 @@ def distill(
         raise CourseError(f"together must be False in several processes, got True in {fabric.world_size}")
     report = Distillation.of(plan, engine, data, student, teacher, objective).carry_out()
     # From here, where no data and networks are at hand: what draws the page holds on to all that called it for a while.
-    on_rank_zero(lambda: report.write(engine.folder), fabric)
+    on_rank_zero(lambda: _write(report, engine.folder), fabric)
     return report
+
+
+def _write(report: Report, folder: Path) -> None:
+    from course_lib.distillation.page import write_page  # draws with matplotlib, which training does not need
+
+    report.write(folder)
+    write_page(report, folder)  # after the numbers are safe
 
 
 @dataclass(frozen=True)
@@ -182,8 +184,10 @@ class Distillation:
             methods = {"student": self.objective} | (
                 {"baseline": hard_labels()} if self.plan.baseline else {}
             )
-            students = self._together if self.engine.together else self._one_by_one
-            runs = {name: students(each, labelled, answers, name) for name, each in methods.items()}
+            train = Trainings(self.plan, self.engine, self.dataset).students
+            runs = {
+                name: train(self.student, each, labelled, answers, name) for name, each in methods.items()
+            }
             return self._report(big, taught, runs)
 
     def _taught(self) -> tuple[nn.Module, Run | None]:
@@ -191,7 +195,8 @@ class Distillation:
         device, plan, made = self.engine.fabric.device, self.plan, self.teacher
         if isinstance(made, Builder) and plan.teacher_epochs != 0:
             recipe = plan.teacher_recipe(len(self.dataset.train))
-            run = self._trained(made, hard_labels(), self.dataset.train, recipe, plan.seed, None, "teacher")
+            train = Trainings(plan, self.engine, self.dataset).one
+            run = train(made, hard_labels(), self.dataset.train, recipe, plan.seed, None, "teacher")
             return run.model, run
         network = made.make() if isinstance(made, Builder) else made
         return network.to(device).eval(), None
@@ -215,113 +220,19 @@ class Distillation:
         seen = torch.isin(train.index, torch.cat([each.index for each in labelled]))
         return train if bool(seen.all()) else train.take(seen.nonzero().flatten())
 
-    def _one_by_one(
-        self, objective: Objective, labelled: Sequence[Examples], teacher: Teacher | None, name: str
-    ) -> list[Run]:
-        recipe = self.plan.recipe(len(labelled[0]))
-        return [
-            self._trained(self.student, objective, train, recipe, seed, teacher, f"{name}/seed-{seed}")
-            for seed, train in zip(self.plan.student_seeds, labelled, strict=True)
-        ]
-
-    def _together(
-        self, objective: Objective, labelled: Sequence[Examples], teacher: Teacher | None, name: str
-    ) -> list[Run]:
-        engine, every = self.engine, self._look_every(labelled[0])
-        runs = fit_many(
-            self.student.make,
-            objective,
-            labelled,
-            self.plan.recipe(len(labelled[0])),
-            seeds=self.plan.student_seeds,
-            teacher=teacher,
-            views=self.plan.views(self.dataset),
-            fabric=engine.fabric,
-            progress=engine.progress,
-            checkpoints=Checkpoints(engine.folder / name, every, fall_back=engine.fall_back),
-            loggers=engine.logs(name),
-        )
-        found = []
-        for place, seed in enumerate(runs.seeds):
-            history = {term: values[:, place] for term, values in runs.history.items()}
-            found.append(Run(runs.model(place), history, runs.seconds / len(runs), seed))
-            save_network(engine.folder / f"{name}/seed-{seed}.pt", found[-1].model, self.student.settings)
-        return found
-
-    def _look_every(self, train: Examples) -> int:
-        """Steps between two checkpoints."""
-        return self.plan.steps_per_epoch(len(train)) * self.plan.checkpoint_every
-
-    def _trained(
-        self,
-        builder: Builder,
-        objective: Objective,
-        train: Examples,
-        recipe: Recipe,
-        seed: int,
-        teacher: Teacher | None,
-        name: str,
-    ) -> Run:
-        """One network, trained and written to its file."""
-        engine, every = self.engine, self._look_every(train)
-        validation = self.dataset.validation.to(engine.fabric.device)
-
-        def look(network: nn.Module) -> dict[str, float]:
-            logits = shared_logits(network, validation, engine.fabric)
-            return {"accuracy": 100 * float(accuracy(logits, validation.labels))}
-
-        run = fit(
-            lambda: channels_last(builder.make()),
-            objective,
-            train,
-            recipe,
-            seed=seed,
-            teacher=teacher,
-            views=self.plan.views(self.dataset),
-            fabric=engine.fabric,
-            compile=engine.compile,
-            progress=engine.progress,
-            checkpoints=Checkpoints(engine.folder / name, every=every, fall_back=engine.fall_back),
-            watch=Watch(look, every=every),
-            loggers=engine.logs(name),
-        )
-        path = engine.folder / f"{name}.pt"
-        on_rank_zero(lambda: save_network(path, run.model, builder.settings), engine.fabric)
-        return run
-
     def _report(self, big: nn.Module, taught: Run | None, runs: Mapping[str, list[Run]]) -> Report:
         """The test data are read here, once."""
-        of_teacher = shared_logits(big, self.dataset.test, self.engine.fabric)
-        students = {
-            name: [self._examined(run, of_teacher) for run in several] for name, several in runs.items()
-        }
+        dataset, fabric = self.dataset, self.engine.fabric
+        of_teacher = shared_logits(big, dataset.test, fabric)
+        exam = partial(examined, dataset=dataset, of_teacher=of_teacher, fabric=fabric)
         told = {key: value for key, value in self.told.items() if key != "teacher" or taught}
         return Report(
             plan=self.plan.values() | told,
-            data=self.dataset.title,
-            teacher=self._examined(taught or Run(big, {}, 0.0, 0), of_teacher),
-            students=students,
+            data=dataset.title,
+            teacher=exam(taught or Run(big, {}, 0.0, 0)),
+            students={name: [exam(run) for run in several] for name, several in runs.items()},
             provenance=provenance() | self.engine.provenance(),
             teacher_file=None if taught else self.told["teacher"],
-        )
-
-    def _examined(self, run: Run, of_teacher: Tensor) -> Student:
-        dataset, fabric = self.dataset, self.engine.fabric
-        test = scores(shared_logits(run.model, dataset.test, fabric), dataset.test.labels, of_teacher)
-        assert test.agreement is not None  # with a teacher
-        validation = shared_logits(run.model, dataset.validation, fabric)
-        return Student(
-            seed=run.seed,
-            parameters=sum(each.numel() for each in run.model.parameters()),
-            test_accuracy=100 * test.accuracy,
-            test_loss=test.loss,
-            test_agreement=100 * test.agreement,
-            test_calibration_error=100 * test.calibration_error,
-            validation_accuracy=100 * float(accuracy(validation, dataset.validation.labels)),
-            seconds=run.seconds,
-            steps=len(next(iter(run.history.values()), ())),
-            watched=run.watched,
-            losses={name: _thinned(values) for name, values in run.history.items()},
         )
 
 
@@ -345,9 +256,3 @@ def _teacher(
 def _weight(weight: Any) -> float | str:
     """Of a term, as a report can hold it."""
     return float(weight) if isinstance(weight, int | float) else str(weight)
-
-
-def _thinned(values, points: int = 50) -> list[float]:
-    """Means over at most ``stretches`` equal stretches of the training, for a figure."""
-    stretches = torch.as_tensor(values).tensor_split(min(points, len(values)))
-    return [float(f"{float(each.mean()):.5g}") for each in stretches]

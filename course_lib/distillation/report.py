@@ -1,4 +1,4 @@
-"""The outcome of a distillation: one JSON file with every number, and a page of figures to look at."""
+"""The outcome of a distillation: one JSON file with every number."""
 
 import json
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
-from course_lib.files import write_atomically
+from course_lib.files import write_json
 from course_lib.measure import Comparison, compare
 
 
@@ -71,19 +71,14 @@ class Report:
         return compare(self.accuracies(), self.accuracies("baseline"))
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``report.json`` and ``report.html`` into the folder; the path of the page.
+        """Write ``report.json`` into the folder; its path.
 
         Raises:
-            CourseError: a file cannot be written.
+            CourseError: the file cannot be written.
         """
-        from course_lib.distillation.page import page  # draws with matplotlib, which training does not need
-
-        folder = Path(folder)
-        content = json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n"
-        write_atomically(folder / "report.json", lambda file: file.write(content.encode()))
-        drawn = page(self)  # after the numbers are safe
-        write_atomically(folder / "report.html", lambda file: file.write(drawn.encode()))
-        return folder / "report.html"
+        path = Path(folder) / "report.json"
+        write_json(path, asdict(self))
+        return path
 
     @classmethod
     def read(cls, path: str | Path) -> "Report":

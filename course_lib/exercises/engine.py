@@ -19,8 +19,7 @@ from typing import Any
 import torch
 
 from course_lib.errors import CourseError
-
-_LIBRARY = Path(__file__).resolve().parents[1]
+from course_lib.files import LIBRARY
 
 
 @dataclass(frozen=True)
@@ -172,7 +171,7 @@ def _describe(error: BaseException | None) -> str:
 
 def _is_learners(filename: str) -> bool:
     installed = "site-packages" in filename or filename.startswith(sysconfig.get_path("stdlib"))
-    return not installed and not Path(filename).is_relative_to(_LIBRARY)
+    return not installed and not Path(filename).is_relative_to(LIBRARY)
 
 
 def difference(got: Any, expected: torch.Tensor | float, *, tolerance: float = 1e-5) -> str | None:

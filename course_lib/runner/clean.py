@@ -6,6 +6,8 @@ from typing import Any
 
 import nbformat
 
+from course_lib.files import write_text
+
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
 
@@ -50,9 +52,7 @@ def _shows_only_a_widget(output: Any) -> bool:
 def store(executed: Path, source: Path, cover: Path) -> None:
     """Put the file ``executed`` in the place of ``source``, and the figure of its cell tagged "cover" at ``cover``."""
     notebook = nbformat.read(executed, as_version=4)
-    beside = source.with_name(f".{source.name}.new")
-    nbformat.write(normalise(notebook), beside)
-    beside.replace(source)
+    write_text(source, nbformat.writes(normalise(notebook)) + "\n")
     for cell in notebook.cells:
         if "cover" in cell.metadata.get("tags", []):
             pictures = [

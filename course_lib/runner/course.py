@@ -1,6 +1,5 @@
 """Runs several notebooks, as many at once as there are cores, and keeps a report that is true at every moment."""
 
-import json
 import os
 import time
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 
 import course_lib
 from course_lib.errors import CourseError
+from course_lib.files import write_json
 from course_lib.provenance import machine, versions
 from course_lib.runner.execute import Result, run_notebook
 from course_lib.runner.find import Plan
@@ -72,10 +72,7 @@ class Report:
             "versions": versions("papermill", "ipykernel"),
             "machine": machine(),
         }
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self.path.with_name(f".{self.path.name}.new")
-        beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(self.path)
+        write_json(self.path, record)
 
 
 def run_course(plans: Sequence[Plan], build: Path, shown: Bars | Lines, *, jobs: int | None = None) -> Report:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.errors import CourseError
+from course_lib.files import folder_around
 
 # Copies that an editor leaves beside the original ("02_soft_targets-Copy1.ipynb") are not part of the course.
 _NUMBERED = re.compile(r"\d\d_[a-z0-9_]+\.ipynb")
@@ -32,13 +33,13 @@ def course_root(start: Path | None = None) -> Path:
 
     Where none does, the folder that course_lib was installed from is tried. Raises CourseError if that fails too.
     """
-    start = (start or Path.cwd()).resolve()
-    for folder in (start, *start.parents, Path(__file__).resolve().parents[2]):
-        if list_notebooks(folder / "notebooks"):
-            return folder
-    raise CourseError(
-        f"No notebooks/ folder of the course in {start} or above it; go to the course's folder first."
-    )
+    found = folder_around(lambda folder: list_notebooks(folder / "notebooks"), start)
+    if found is None:
+        raise CourseError(
+            f"No notebooks/ folder of the course in {(start or Path.cwd()).resolve()} or above it; go to the course's "
+            "folder first."
+        )
+    return found
 
 
 def list_notebooks(folder: Path) -> list[Path]:

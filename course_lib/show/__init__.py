@@ -12,7 +12,7 @@ from course_lib.show.paired import budget_curves, pairs, slopes
 from course_lib.show.prediction import predict, predicted
 from course_lib.show.schematic import Arrow, Axis, Box, schematic
 from course_lib.show.style import METHODS, color, use_style
-from course_lib.show.table import comparison_table, diagnosis_table
+from course_lib.show.table import comparison_table, diagnosis_table, method_table
 from course_lib.show.tuning_map import tuning_map
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "explorer_chart",
     "heatmap",
     "image_grid",
+    "method_table",
     "mix_chart",
     "pairs",
     "points",

@@ -7,14 +7,12 @@ from typing import Any
 import ipywidgets as widgets
 from torch import Tensor
 
+from course_lib.cards import bar, bars, white
 from course_lib.show.softened import HIGHEST, LOWEST, STEP, Answers, answers_of, softened
 from course_lib.show.style import BLUE, GREY
 
-# A white card, as the figures are, whatever the page around it.
-_CARD = (
-    "display:flex;flex-wrap:wrap;gap:1.5em;align-items:center;background:#fff;color:#222;"
-    "padding:1em;border-radius:6px;max-width:44em;line-height:1.5"
-)
+# Of a white card: a picture, and beside it what is told about it.
+SIDE_BY_SIDE = "display:flex;flex-wrap:wrap;gap:1.5em;align-items:center;line-height:1.5"
 
 # Stands where a front end cannot show widgets: their plain text would be a list of Python objects.
 NOT_SHOWN = (
@@ -88,26 +86,21 @@ def card_html(answers: Answers, index: int, temperature: float) -> str:
     truth = answers.labels[index]
     name = html.escape(answers.classes[truth])
     rows = "".join(
-        _bar(html.escape(each), probability, place == truth)
+        bar(
+            each,
+            probability,
+            f"{100 * probability:.1f} %",
+            *((BLUE, "bold") if place == truth else (GREY, "normal")),
+        )
         for place, (each, probability) in enumerate(
             zip(answers.classes, softened(answers.logits[index], temperature).tolist(), strict=True)
         )
     )
-    return (
-        f'<div style="{_CARD}"><figure style="margin:0;text-align:center">'
+    return white(
+        '<figure style="margin:0;text-align:center">'
         f'<img src="{answers.pictures[index]}" alt="image, true class {name}" width="128">'
         f'<figcaption style="color:{BLUE};font-weight:bold">true class: {name}</figcaption></figure>'
         f'<div style="flex:1 1 16em"><div style="font-weight:bold">softmax(z/T) at T = {temperature:.2f}</div>'
-        f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table></div></div>'
-    )
-
-
-def _bar(name: str, probability: float, true: bool) -> str:
-    color, weight = (BLUE, "bold") if true else (GREY, "normal")
-    cell = f"padding:1px .5em;background:#fff;text-align:right;font-weight:{weight};white-space:nowrap"
-    return (
-        f'<tr><th scope="row" style="{cell}">{name}</th>'
-        '<td style="width:100%;padding:1px 0;background:#eee">'
-        f'<div style="width:{100 * probability:.3f}%;height:1em;background:{color}"></div></td>'
-        f'<td style="{cell}">{100 * probability:.1f} %</td></tr>'
+        f"{bars(rows)}</div>",
+        SIDE_BY_SIDE,
     )

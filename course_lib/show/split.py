@@ -6,9 +6,10 @@ import altair as alt
 import ipywidgets as widgets
 import torch
 
+from course_lib.cards import bar, bars, white
 from course_lib.errors import CourseError
 from course_lib.losses.hypersphere import hypersphere_split
-from course_lib.show.slider import WIDE, Controls, in_words
+from course_lib.show.slider import SIDE_BY_SIDE, WIDE, Controls, in_words
 from course_lib.show.style import BLACK, BLUE, GREY, PURPLE, VERMILION
 from course_lib.show.web import WebChart, Words, told, web_chart
 
@@ -91,22 +92,9 @@ def card_html(
         f'<svg role="img" aria-label="two vectors; {words}" width="{_SIDE}" height="{_SIDE}" '
         f'viewBox="{-half} {-half} {_SIDE} {_SIDE}">{teacher}{between}{student}</svg>'
     )
-    rows = "".join(_bar(name, value, (LARGEST + teacher_radius) ** 2) for name, value in parts.items())
-    return (
-        '<div style="display:flex;flex-wrap:wrap;gap:1.5em;align-items:center;background:#fff;color:#222;'
-        f'padding:1em;border-radius:6px;max-width:46em">{plane}'
-        f'<table style="flex:1 1 16em;border-collapse:collapse;color:#222;background:#fff">{rows}</table></div>'
-    )
-
-
-def _bar(name: str, value: float, largest: float) -> str:
-    cell = "padding:2px .5em;background:#fff;text-align:right;white-space:nowrap"
-    return (
-        f'<tr><th scope="row" style="{cell};font-weight:normal">{name}</th>'
-        '<td style="width:100%;padding:2px 0;background:#fff">'
-        f'<div style="width:{100 * value / largest:.2f}%;height:1.2em;background:{_COLORS[name]}"></div></td>'
-        f'<td style="{cell}">{value:.2f}</td></tr>'
-    )
+    largest = (LARGEST + teacher_radius) ** 2
+    rows = "".join(bar(name, value / largest, f"{value:.2f}", _COLORS[name]) for name, value in parts.items())
+    return white(f'{plane}<div style="flex:1 1 16em">{bars(rows)}</div>', SIDE_BY_SIDE)
 
 
 def split_chart(teacher_radius: float = 2.0, teacher_angle: float = 30.0) -> WebChart:

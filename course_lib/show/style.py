@@ -7,7 +7,8 @@ import matplotlib as mpl
 from cycler import cycler
 from matplotlib.axes import Axes
 
-from course_lib.errors import CourseError
+from course_lib.errors import check_choice
+from course_lib.training import LOSSES
 
 if TYPE_CHECKING:
     from matplotlib.typing import RcKeyType  # of newer versions only
@@ -28,14 +29,17 @@ class Look:
     marker: str
 
 
-# A new method is one more line. Big and small are sizes and never share a figure with logits and gradient.
-METHODS = {
-    "hard labels": Look(VERMILION, "o"),
-    "soft targets": Look(BLUE, "s"),
-    "logits": Look(GREEN, "^"),
+# By names of losses; a loss without a line gets a free colour in each figure.
+_OF_LOSSES = {
+    "hard": Look(VERMILION, "o"),
+    "soft_target": Look(BLUE, "s"),
+    "logit": Look(GREEN, "^"),
     "gradient": Look(PURPLE, "v"),
-    "gradient matching": Look(ORANGE, "P"),
-    "penalty": Look(SKY, "X"),
+    "gradient_matching": Look(ORANGE, "P"),
+    "gradient_penalty": Look(SKY, "X"),
+}
+# Big and small are sizes and never share a figure with logits and gradient.
+METHODS = {LOSSES[name].title: look for name, look in _OF_LOSSES.items()} | {
     "teacher": Look(BLACK, "D"),
     "big": Look(GREEN, "^"),
     "small": Look(PURPLE, "v"),
@@ -80,8 +84,7 @@ def color(method: str) -> str:
     Raises:
         CourseError: the method has no colour of its own.
     """
-    if method not in METHODS:
-        raise CourseError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+    check_choice(METHODS, method=method)
     return METHODS[method].color
 
 

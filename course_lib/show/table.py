@@ -8,6 +8,7 @@ from typing import Any
 from course_lib.cards import badge
 from course_lib.errors import CourseError
 from course_lib.measure import Comparison, Diagnosis, Interval, interval
+from course_lib.training import LOSSES
 
 VERDICTS = ("BEATS", "WORSE", "NO DIFFERENCE", "UNDECIDED")
 _BADGES = {
@@ -25,10 +26,12 @@ class Table:
     Attributes:
         head: (C,) headings.
         rows: C cells each.
+        words: headings of further columns that hold words, not numbers.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    words: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         lines = [self.head, *self.rows]
@@ -52,13 +55,16 @@ class Table:
         # Only names and headings may take two lines: then all columns fit beside a website's menu.
         return "".join(
             f'<{tag} style="text-align:{"left" if self._is_text(column) else "right"};padding:.25em .5em;'
-            f'{"min-width:9em" if column == 0 else "" if tag == "th" else "white-space:nowrap"}">'
+            f'{"min-width:9em" if column == 0 else "" if self._may_break(column, tag) else "white-space:nowrap"}">'
             f"{_content(cell)}</{tag}>"
             for column, cell in enumerate(row)
         )
 
+    def _may_break(self, column: int, tag: str) -> bool:
+        return tag == "th" or self.head[column] in self.words
+
     def _is_text(self, column: int) -> bool:
-        return column == 0 or self.rows[0][column] in VERDICTS
+        return column == 0 or self.rows[0][column] in VERDICTS or self.head[column] in self.words
 
 
 def _content(cell: str) -> str:
@@ -115,6 +121,16 @@ def diagnosis_table(diagnoses: Mapping[str, Diagnosis]) -> Table:
         for label, each in diagnoses.items()
     ]
     return Table(head, tuple(rows))
+
+
+def method_table() -> Table:
+    """Every loss that has a name: as ``course distill --loss`` and plans call it, and as searches and figures do."""
+    head = ("name", "in words", "compares", "in a search", "settings", "from")
+    rows = (
+        (each.name, each.title, each.compares, each.formula, ", ".join(each.options), each.paper)
+        for each in LOSSES.values()
+    )
+    return Table(head, tuple(rows), words=head)
 
 
 def _percent(shares: Any, sign: str = "") -> str:

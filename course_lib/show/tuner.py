@@ -63,12 +63,13 @@ class Panel:
         self.student_logits = student.logits(some.inputs)[0]
         self._cancelled = threading.Event()
         self._thread: threading.Thread | None = None
-        self._build()
+        self._make_controls()
+        self._lay_out()
         self._restore()
         self._method_changed()
         self._draw_runs()
 
-    def _build(self) -> None:
+    def _make_controls(self) -> None:
         self.method = widgets.Dropdown(
             options=list(METHODS), value="soft targets", description="method", **WIDE
         )
@@ -91,19 +92,16 @@ class Panel:
         self.size = widgets.Dropdown(options=sizes, value=self.task.labels, description="labels", **WIDE)
         choices = [(self.answers.name(index), index) for index in range(_IMAGES)]
         self.image = widgets.Dropdown(options=choices, description="training image", **WIDE)
+        names = ("method", "temperature", "lam", "size", "image")
+        self.controls = {name: getattr(self, name) for name in names}
+
+    def _lay_out(self) -> None:
         self.train = widgets.Button(description="train now", button_style="primary", icon="play")
         self.cancel = widgets.Button(description="cancel", disabled=True)
         self.clear = widgets.Button(description="clear runs")
         self.bar = widgets.IntProgress(description="steps", max=self.task.recipe.steps, **WIDE)
         self.card, self.mix, self.status = widgets.HTML(), widgets.HTML(), widgets.HTML()
         self.plot = widgets.Image(format="png", layout=widgets.Layout(max_width="100%"))
-        self.controls = {
-            "method": self.method,
-            "temperature": self.temperature,
-            "lam": self.lam,
-            "size": self.size,
-            "image": self.image,
-        }
         self.widget = Controls(
             [
                 *self.controls.values(),

@@ -10,10 +10,12 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from course_lib.losses import hard_label_loss, logit_loss, soft_target_loss
+from course_lib.cards import bar, bars, white
 from course_lib.measure import interval
-from course_lib.show.style import BLUE, GREEN, PALETTE, STYLE, VERMILION
-from course_lib.tuning import METHODS, Setting
+from course_lib.show.style import GREY, PALETTE, STYLE
+from course_lib.show.style import METHODS as LOOKS
+from course_lib.training import LABELS, METHODS, STUDENT_LOGITS, TEACHER_LOGITS
+from course_lib.tuning import Setting
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,40 +52,30 @@ def loss_parts(
     Returns:
         {"hard": (weight, value), ...}; the total of a mix is the sum of weight · value.
     """
-    method = METHODS[setting.method]
-    if method.mixes:
-        hard = (1 - setting.lam, float(hard_label_loss(student_logits, labels)))
-        if method.softens:
-            value = soft_target_loss(student_logits, teacher_logits, setting.temperature)
-            return {"hard": hard, "soft": (setting.lam, float(value))}
-        return {"hard": hard, "logits": (setting.lam, float(logit_loss(student_logits, teacher_logits)))}
-    if method.lams:
-        return {"logits": (1.0, float(logit_loss(student_logits, teacher_logits)))}
-    return {"hard": (1.0, float(hard_label_loss(student_logits, labels)))}
+    known = {STUDENT_LOGITS: student_logits, TEACHER_LOGITS: teacher_logits, LABELS: labels}
+    parts = {}
+    for term in METHODS[setting.method].objective(setting.temperature, setting.lam).terms:
+        if set(term.sources.values()) <= set(known) and not term.differentiated:
+            supplied = {key: known[source] for key, source in term.sources.items()}
+            parts[term.name] = (float(term.weight), float(term.loss(**term.settings, **supplied)))
+    return parts
 
 
 def mix_html(parts: dict[str, tuple[float, float]], setting: Setting) -> str:
     """The parts as bars, weight × value, and their total."""
     total = sum(weight * value for weight, value in parts.values())
-    colors = {"hard": VERMILION, "soft": BLUE, "logits": GREEN}
+    colors = {each.symbol: LOOKS[title].color for title, each in METHODS.items() if title in LOOKS}
     rows = ""
     for name, (weight, value) in parts.items():
-        share = 100 * weight * value / total if total > 0 else 0.0
-        rows += (
-            f'<tr><th style="text-align:right;padding:1px .5em">{name}</th>'
-            f'<td style="padding:1px .5em;white-space:nowrap">{weight:.2f} × {value:.3g} = {weight * value:.3g}</td>'
-            f'<td style="width:100%;background:#eee"><div style="width:{share:.2f}%;height:1em;'
-            f'background:{colors[name]}"></div></td></tr>'
-        )
-    formula = html.escape(METHODS[setting.method].formula)
-    further = (
-        "" if METHODS[setting.method].mixes or not METHODS[setting.method].lams else " + the gradients' part"
-    )
-    return (
-        '<div style="background:#fff;color:#222;padding:1em;border-radius:6px;max-width:44em">'
+        share = weight * value / total if total > 0 else 0.0
+        words = f"{weight:.2f} × {value:.3g} = {weight * value:.3g}"
+        rows += bar(name, share, words, colors.get(name, GREY))
+    method = METHODS[setting.method]
+    formula = html.escape(method.formula)
+    further = "" if method.symbol in parts else " + the gradients' part"
+    return white(
         f"<div><strong>loss = {formula}</strong>, of a student on hard labels, over the images of the list</div>"
-        f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table>'
-        f"<div>total: {total:.3g}{further}</div></div>"
+        f"{bars(rows)}<div>total: {total:.3g}{further}</div>"
     )
 
 

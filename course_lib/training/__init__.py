@@ -21,7 +21,7 @@ from course_lib.training.methods import (
     smoothed_labels,
     soft_targets,
 )
-from course_lib.training.named import LOSSES, named_objective
+from course_lib.training.named import LOSSES, METHODS, Method, named_objective
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
@@ -49,6 +49,7 @@ __all__ = [
     "INPUTS",
     "LABELS",
     "LOSSES",
+    "METHODS",
     "SOFT_MATRIX",
     "STUDENT_GRADIENTS",
     "STUDENT_LOGITS",
@@ -58,6 +59,7 @@ __all__ = [
     "Forecast",
     "Layerwise",
     "LiveTeacher",
+    "Method",
     "Objective",
     "PerStudent",
     "Recipe",

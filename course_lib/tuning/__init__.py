@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from course_lib.errors import CourseError
+from course_lib.training import METHODS, Method
 from course_lib.tuning.grid import (
     LAMS,
     TEMPERATURES,
@@ -17,8 +18,6 @@ from course_lib.tuning.grid import (
 from course_lib.tuning.settings import (
     DEFAULT,
     HARD,
-    METHODS,
-    Method,
     Setting,
     Task,
     objective,
@@ -37,15 +36,6 @@ if TYPE_CHECKING:
         students_trained,
         trials_done,
     )
-_IN_SEARCH = (
-    "SEARCHED",
-    "best_setting",
-    "open_study",
-    "run_search",
-    "setting_of",
-    "students_trained",
-    "trials_done",
-)
 
 __all__ = [
     "DEFAULT",
@@ -76,7 +66,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _IN_SEARCH:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     try:
         return getattr(import_module("course_lib.tuning.search"), name)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from course_lib.errors import CourseError
-from course_lib.files import write_atomically
+from course_lib.files import write_text
 from course_lib.progress import Progress
 from course_lib.tuning.settings import DEFAULT, HARD, Setting, Task
 
@@ -203,7 +203,7 @@ class GridRecord:
             f" {json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in content.items()
         )
         text = "{\n" + ",\n".join(lines) + "\n}\n"
-        write_atomically(Path(path), lambda file: file.write(text.encode()))
+        write_text(Path(path), text)
 
     @classmethod
     def read(cls, path: str | Path) -> "GridRecord":

@@ -12,8 +12,8 @@ from sqlalchemy.exc import DBAPIError
 
 from course_lib.errors import CourseError, check_count
 from course_lib.progress import Stopped
-from course_lib.training import TrainingDiverged
-from course_lib.tuning.settings import METHODS, Setting
+from course_lib.training import METHODS, TrainingDiverged
+from course_lib.tuning.settings import Setting
 from course_lib.tuning.slots import Slots
 
 # From a setting and some seeds to the validation accuracy of each seed's student, in per cent.

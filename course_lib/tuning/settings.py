@@ -1,6 +1,6 @@
 """What is tuned: methods with their temperature and λ, and the students that show how good a setting is."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -8,64 +8,24 @@ import numpy as np
 from torch import nn
 
 from course_lib.data import Dataset, Examples, load
-from course_lib.errors import CourseError, check_positive
-from course_lib.losses import hard_label_loss, logit_loss
+from course_lib.errors import CourseError, check_choice, check_positive
 from course_lib.matrices import class_soft_matrix
 from course_lib.measure import accuracy
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.progress import Progress
 from course_lib.training import (
+    METHODS,
     Objective,
     PerStudent,
     Recipe,
     Runs,
     TeacherCache,
-    Term,
     cache_teacher,
     fit,
     fit_many,
-    gradient,
-    gradient_matching,
     hard_labels,
-    soft_targets,
     teacher_logits,
 )
-
-
-@dataclass(frozen=True)
-class Method:
-    """A method with the knobs that it has.
-
-    Attributes:
-        objective: from temperature and λ, each ``PerStudent``, to what is trained for.
-        formula: of the loss, as a widget shows it.
-        lams: smallest and largest λ that a slider offers, by its logarithm; None where it has none.
-        mixes: whether λ weighs the teacher's side and 1 − λ the labels, so that it lies in [0, 1].
-        softens: whether it has a temperature.
-    """
-
-    objective: Callable[[PerStudent, PerStudent], Objective]
-    formula: str
-    lams: tuple[float, float] | None = None
-    mixes: bool = False
-    softens: bool = False
-
-
-def _mixed_logits(_temperature: PerStudent, lam: PerStudent) -> Objective:
-    """Hinton's mix with logits for soft targets: (1 − λ)·hard + λ·logits."""
-    rest = PerStudent(1 - value for value in lam.values)
-    return Objective([Term("hard", hard_label_loss, weight=rest), Term("logits", logit_loss, weight=lam)])
-
-
-METHODS = {
-    "hard labels": Method(lambda _temperature, _lam: hard_labels(), "hard"),
-    "soft targets": Method(soft_targets, "(1 − λ)·hard + λ·soft", (0.01, 1.0), mixes=True, softens=True),
-    "logits": Method(_mixed_logits, "(1 − λ)·hard + λ·logits", (0.01, 1.0), mixes=True),
-    "gradient": Method(lambda _temperature, lam: gradient(lam), "logits + λ·gradient", (1e-4, 1.0)),
-    "gradient matching": Method(
-        lambda _temperature, lam: gradient_matching(lam), "logits + λ·matching", (0.01, 100.0)
-    ),
-}
 
 
 @dataclass(frozen=True)
@@ -73,8 +33,8 @@ class Setting:
     """One point of what is searched.
 
     Attributes:
-        method: a name of ``METHODS``.
-        temperature: T > 0; counts for soft targets only.
+        method: a title of ``METHODS``, or a name.
+        temperature: T > 0; counts where ``METHODS[method].softens``.
         lam: λ ≥ 0, where ``METHODS[method].formula`` has it; at most 1 in a mix, as the weight of the teacher's side.
 
     Raises:
@@ -86,8 +46,8 @@ class Setting:
     lam: float = 0.9
 
     def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise CourseError(f"method must be one of {', '.join(METHODS)}, got {self.method!r}")
+        check_choice(METHODS, method=self.method)
+        object.__setattr__(self, "method", METHODS[self.method].title)
         check_positive(temperature=self.temperature)
         mixes = METHODS[self.method].mixes
         if not 0 <= self.lam <= (1 if mixes else float("inf")) or self.lam == float("inf"):

@@ -1,4 +1,9 @@
-"""Who tries what in a shared study: every slot is one setting, tried to its end once, whoever is killed in between."""
+"""Who tries what in a shared study: every slot is one setting, tried to its end once, whoever is killed in between.
+
+Optuna's ``RetryHeartbeatStaleTrialCallback`` and ``MaxTrialsCallback`` do not give that: a trial whose process dies
+before its first heartbeat never grows stale, one whose finder dies before the callback is not begun again, and several
+processes end more trials than were asked for, without waiting for those of a killed one.
+"""
 
 import time
 import warnings

@@ -14,6 +14,7 @@ from course_lib.data import Views, measured
 from course_lib.measure import macs
 from course_lib.models import alexnet
 from course_lib.runner import list_notebooks
+from course_lib.training import LOSSES
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
@@ -97,6 +98,15 @@ def test_the_librarys_page_lists_every_loss():
     assert {name for name in losses.__all__ if name.endswith("_loss")} == set(
         re.findall(r"`(\w+_loss)`", text)
     )
+
+
+def test_the_librarys_page_says_of_a_loss_what_the_registry_says():
+    text = (BOOK / "library.md").read_text(encoding="utf-8").replace("$", "")
+    rows = dict(re.findall(r"^\| `(\w+)_loss` \| ([^|]*) \|", text, re.MULTILINE))
+    rows["hard"] = rows.pop("hard_label")
+    of_vectors, nameless = {"radius", "angle", "magnitude"}, {"layer_response", "double_backpropagation"}
+    assert set(rows) - nameless == set(LOSSES) - of_vectors
+    assert all(LOSSES[name].compares == rows[name] for name in set(rows) - nameless)
 
 
 def test_every_term_has_its_chinese_and_a_definition():

@@ -88,6 +88,14 @@ def test_flags_become_the_plan_and_every_setting_of_a_plan_is_a_flag(tmp_path):
             ["--accelerator", "cpu", "--precision", "12-bit"],
             "precision must be one of 32-true, bf16-mixed, 16-mixed, got '12-bit'",
         ),
+        (
+            ["--accelerator", "cpu", "--log", "wandb"],
+            "--log must be csv, tensorboard, none or MODULE:CLASS, got 'wandb'",
+        ),
+        (
+            ["--accelerator", "cpu", "--log", "nowhere:Logger"],
+            "the function 'nowhere:Logger' cannot be imported",
+        ),
     ],
 )
 def test_wrong_flags_are_answered_in_a_sentence(arguments, words, tmp_path):
@@ -257,6 +265,15 @@ def clean_of_launchers(monkeypatch, told):
             monkeypatch.delenv(name)
     for name, value in told.items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_logger_of_ones_own_is_made_for_each_training(tmp_path):
+    own = "lightning_fabric.loggers:CSVLogger"
+    assert course(*SMALL, "--log", own, "-o", str(tmp_path)).exit_code == 0
+    assert list((tmp_path / "logs/student/seed-0").rglob("metrics.csv"))
+    answer = course(*SMALL, "--log", "pathlib:Path", "-o", str(tmp_path / "other"))
+    assert answer.exit_code == 1
+    assert "--log pathlib:Path must make a logger for Lightning, got a PosixPath" in answer.output
 
 
 def tensorboard_is_there():

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sklearn.datasets import load_digits
 
+from course_lib import files
 from course_lib.data import available, cifar10, fetch, load, places, verify
 from course_lib.errors import CourseError
 
@@ -148,7 +149,7 @@ class TestCourseFolder:
     def test_without_the_course_it_is_in_the_person_s_cache(self, tmp_path, monkeypatch):
         monkeypatch.delenv("COURSE_DATA", raising=False)
         monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(places, "__file__", str(tmp_path / "a" / "b" / "c.py"))
+        monkeypatch.setattr(files, "LIBRARY", tmp_path / "a" / "course_lib")
         monkeypatch.setattr("sys.platform", "linux")
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         assert places.data_root().path == tmp_path / "cache" / "small-from-big"

@@ -11,7 +11,7 @@ import torch
 from filelock import FileLock
 
 from course_lib.data import load
-from course_lib.distillation import Report, distill, load_network
+from course_lib.distillation import Report, distill, load_network, trainings
 from course_lib.distillation import page as page_module
 from course_lib.distillation import plan as plan_module
 from course_lib.distillation import recipe as module
@@ -64,11 +64,11 @@ def test_called_again_it_goes_on_and_repeats_nothing(plan, tmp_path, monkeypatch
         trained.append(settings["seed"])
         return fit(*arguments, **settings)
 
-    monkeypatch.setattr(module, "fit", stopping)
+    monkeypatch.setattr(trainings, "fit", stopping)
     # The traceback is kept, as a notebook keeps it, and with it all that the stopped call held.
     with pytest.raises(KeyboardInterrupt) as stopped:
         distill(plan, tmp_path / "stopped")
-    monkeypatch.setattr(module, "fit", fit)
+    monkeypatch.setattr(trainings, "fit", fit)
     found, restore = [], CheckpointWriter.restore
 
     def restored(self, **more):
