@@ -22,6 +22,7 @@ from course_lib.training.methods import (
     soft_targets,
 )
 from course_lib.training.named import LOSSES, named_objective
+from course_lib.training.norms import recompute_norm
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import shared_logits
 from course_lib.training.recipe import Recipe
@@ -89,6 +90,7 @@ __all__ = [
     "mean_answers",
     "named_objective",
     "permuted_dark_knowledge",
+    "recompute_norm",
     "save_answers",
     "shared_logits",
     "shuffled_adapter",

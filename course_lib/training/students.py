@@ -59,7 +59,7 @@ class OneStudent:
         model, self.optimizer = fabric.setup(wrapped, made)
         # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
         # round the wrapper, which may cast.
-        called = _uncoupled(network) if self._differentiated else model
+        called = _uncoupled(network.train()) if self._differentiated else model
         # On a copy: what a loss remembers begins with the first step.
         once = objective.own_copy(fabric.device)
         _, self._macs = batches.dry_run(self._forward(network), network, once)
@@ -160,7 +160,7 @@ class ManyStudents:
         _refuse_coupled(networks[0], "build_model makes a network")
         self.network, self.weights = _stacked(networks, fabric.device)
         if self._differentiated:
-            _uncoupled(self.network)
+            _uncoupled(self.network.train())
         if batches.teachers not in (1, len(seeds)):
             raise CourseError(
                 f"teacher must be one, or one per student ({len(seeds)}), got {batches.teachers}"
@@ -395,11 +395,13 @@ def _refuse_buffers_in_processes(objective: Objective, fabric: Fabric) -> None:
 
 
 def _uncoupled(network: nn.Module) -> nn.Module:
-    """A network whose logits may be differentiated for every example by itself."""
+    """A network in train mode whose logits may be differentiated for every example by itself."""
     for name, module in network.named_modules():
-        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+        norm = isinstance(module, nn.modules.batchnorm._BatchNorm)
+        if norm and (module.training or module.running_mean is None):
             raise CourseError(
                 f"build_model makes a network with a {type(module).__name__} layer ({name!r}), which couples the "
-                "examples of a batch, so that they have no gradient of their own: use GroupNorm instead"
+                "examples of a batch, so that they have no gradient of their own: use GroupNorm instead, or keep it in "
+                "eval mode in the network's train()"
             )
     return network
