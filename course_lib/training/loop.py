@@ -12,15 +12,16 @@ from course_lib.errors import CourseError
 from course_lib.progress import Progress
 from course_lib.training.batches import BatchSource, Teacher, pool
 from course_lib.training.checkpoint import Checkpoints, CheckpointWriter
-from course_lib.training.identity import identity
+from course_lib.training.identity import identity, length_of
 from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
 from course_lib.training.processes import check_shares
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.snapshots import Snapshots
+from course_lib.training.stack import ManyStudents
 from course_lib.training.steps import Steps
-from course_lib.training.students import ManyStudents, OneStudent, learning, seeded
+from course_lib.training.students import OneStudent, learning, seeded
 from course_lib.training.watch import Watch, Watcher
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
@@ -85,12 +86,14 @@ def fit(
             raise CourseError(f"teacher must be one, got {batches.teachers}: train them with fit_many")
         own = objective.own_copy(fabric.device)
         student = OneStudent(network, own, batches, recipe, seed, fabric, compile)
-        watcher = Watcher(watch, network, logs) if watch else None
+        watcher = Watcher(watch, student.shown, logs) if watch else None
         history, seconds, snapshots = _train(
             student, batches, recipe, fabric, checkpoints, logs, progress, keep, watcher
         )
+    if watcher:
+        watcher.put_back()
     return Run(
-        network.eval(),
+        student.shown.eval(),
         {name: values[:, 0] for name, values in history.items()},
         seconds,
         seed,
@@ -98,6 +101,7 @@ def fit(
         snapshots.taken,
         {name: module.eval() for name, module in own.modules.items()},
         {name: float(value) for name, value in student.balanced.items()},
+        watcher.chosen if watcher else None,
     )
 
 
@@ -154,7 +158,7 @@ def fit_many(
     history, seconds, snapshots = _train(students, batches, recipe, fabric, checkpoints, logs, progress, keep)
     return Runs(
         students.network.eval(),
-        {name: value.detach() for name, value in students.weights.items()},
+        {name: value.detach() for name, value in students.results.items()},
         history,
         seconds,
         seeds,
@@ -178,27 +182,15 @@ def _train(
     """Take all steps: the history by term, (steps, students) each, the seconds, and the students at smaller budgets."""
     if students.balanced:
         logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
-    snapshots, writer = Snapshots(keep, recipe, students.weights), None
+    objective, choice, writer = students.objective, watcher.choice if watcher else "none", None
+    snapshots = Snapshots(keep, recipe, students.results, length_of(objective, choice))
     if checkpoints:
         made = identity(
-            students.objective, batches, recipe, students.seeds, students.network, fabric, students.own
+            objective, batches, recipe, students.seeds, students.network, fabric, students.own, choice
         )
         writer = CheckpointWriter(checkpoints, made, students.parts, fabric)
     with students.running():
-        steps = Steps(
-            take=students.take,
-            order=students.order(),
-            optimizer=students.optimizer,
-            fabric=fabric,
-            recipe=recipe,
-            names=(*students.objective.names, "total"),
-            seeds=students.seeds,
-            progress=progress,
-            logs=logs,
-            snapshots=snapshots,
-            writer=writer,
-            watcher=watcher,
-        )
+        steps = Steps(students, fabric, recipe, progress, logs, snapshots, writer, watcher)
         history, seconds = steps.run()
     return history, seconds, snapshots
 
