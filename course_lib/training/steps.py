@@ -1,7 +1,7 @@
 """The steps of a training, whoever is trained: take one, look at the losses, log them, keep a checkpoint."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Protocol
@@ -37,7 +37,7 @@ class Trained(Protocol):
 
     objective: Objective
     optimizer: Optimizer
-    seeds: Sequence[int]
+    seeds: tuple[int, ...]
 
     def order(self) -> Iterator[Tensor]: ...
     def take(self, draws: Tensor, progress: float, /) -> Tensor: ...
