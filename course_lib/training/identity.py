@@ -87,13 +87,15 @@ def identity(
     network: nn.Module,
     fabric: Fabric,
     own: Tensor | None = None,
-    choice: str = "none",
+    more: Mapping[str, str] | None = None,
+    length: str | None = None,
 ) -> Identity:
     """What makes a training this one and no other; not how often it is looked at or kept, which changes no weight.
 
     Args:
         own: which of the examples are each student's, where they are several.
-        choice: how the step is chosen whose student is returned.
+        more: what else must be the same, by name; "none" is what checkpoints of before are taken to have.
+        length: what besides the learning rate depends on the number of steps, in words, if anything.
         others: of the training.
 
     Raises:
@@ -117,19 +119,11 @@ def identity(
         "set of views": str(batches.views),
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
-        "choice of the step": choice,
+        **(more or {}),
     }
     answers = {str(source): value.cpu() for source, value in batches.of_teacher(_ANSWERS).items()}
-    length = None if recipe.endless else "its learning rate"
-    length = length or length_of(objective, choice)
+    length = length if recipe.endless else "its learning rate"
     return Identity(words, dict(sorted(answers.items())), length)
-
-
-def length_of(objective: Objective, choice: str) -> str | None:
-    """What besides the learning rate depends on the number of a training's steps, in words, if anything."""
-    if objective.changing:
-        return f"the weight of term {objective.changing[0]!r}"
-    return None if choice == "none" else "the step that is chosen"
 
 
 def _one_line(network: nn.Module) -> str:

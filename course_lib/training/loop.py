@@ -12,7 +12,7 @@ from course_lib.errors import CourseError
 from course_lib.progress import Progress
 from course_lib.training.batches import BatchSource, Teacher, pool
 from course_lib.training.checkpoint import Checkpoints, CheckpointWriter
-from course_lib.training.identity import identity, length_of
+from course_lib.training.identity import identity
 from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
 from course_lib.training.processes import check_shares
@@ -22,6 +22,7 @@ from course_lib.training.snapshots import Snapshots
 from course_lib.training.stack import ManyStudents
 from course_lib.training.steps import Steps
 from course_lib.training.students import OneStudent, learning, seeded
+from course_lib.training.transform import ChangedBatches, Transform
 from course_lib.training.watch import Watch, Watcher
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
@@ -36,6 +37,7 @@ def fit(
     seed: int = 0,
     teacher: Teacher | None = None,
     views: Views | None = None,
+    transform: Transform | None = None,
     fabric: Fabric | None = None,
     compile: bool = False,
     progress: bool | Progress = True,
@@ -55,6 +57,9 @@ def fit(
             Small steps use one thread, others as many as ``torch.set_num_threads`` says.
         teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
         views: show another of these views of an example each time (augmentation).
+        transform: a function from a batch's inputs (B, ...), normalised, and labels (B, ...) to both, called before
+            the student and a ``LiveTeacher`` see them, such as ``MixUp`` and ``RandomResizedCrop`` of torchvision's
+            ``transforms.v2``; labels may become shares of the classes. Its random numbers are PyTorch's.
         fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
             batch size stays what the recipe says. Every process calls ``fit``.
         compile: compile the network with ``torch.compile``; not for losses that differentiate the logits or read
@@ -81,7 +86,8 @@ def fit(
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
         network = learning(build_model)
-        batches = BatchSource(objective, examples, teacher, views)
+        given = objective, examples, teacher, views
+        batches = ChangedBatches(transform, *given) if transform else BatchSource(*given)
         if batches.teachers > 1:
             raise CourseError(f"teacher must be one, got {batches.teachers}: train them with fit_many")
         own = objective.own_copy(fabric.device)
@@ -183,10 +189,22 @@ def _train(
     if students.balanced:
         logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
     objective, choice, writer = students.objective, watcher.choice if watcher else "none", None
-    snapshots = Snapshots(keep, recipe, students.results, length_of(objective, choice))
+    length = None if choice == "none" else "the step that is chosen"
+    if objective.changing:
+        length = f"the weight of term {objective.changing[0]!r}"
+    snapshots = Snapshots(keep, recipe, students.results, length)
     if checkpoints:
+        transform = batches.words() if isinstance(batches, ChangedBatches) else "none"
         made = identity(
-            objective, batches, recipe, students.seeds, students.network, fabric, students.own, choice
+            objective,
+            batches,
+            recipe,
+            students.seeds,
+            students.network,
+            fabric,
+            students.own,
+            {"choice of the step": choice, "transform": transform},
+            length,
         )
         writer = CheckpointWriter(checkpoints, made, students.parts, fabric)
     with students.running():
