@@ -1,6 +1,7 @@
 """Batches that are changed before anybody sees them, such as mixed or cropped images with their labels."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -83,7 +84,7 @@ class ChangedBatches(BatchSource):
         return changed | super()._ask_now(teacher, changed[INPUTS], changed[LABELS], rows)
 
     def _changed(self, inputs: Tensor, labels: Tensor) -> dict[Source, Tensor]:
-        found = self._transform(inputs, labels)
+        found: Any = self._transform(inputs, labels)  # by a function of the user's
         parts = list(found) if isinstance(found, tuple | list) else [found]
         if len(parts) != 2 or not all(
             isinstance(each, Tensor) and len(each) == len(inputs) for each in parts
