@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from course_lib.training import (
     shared_logits,
 )
 from course_lib.training.processes import check_shares, on_rank_zero
+from course_lib.training.recipe import name_of_function
 
 Network = str | Callable[..., nn.Module]
 
@@ -255,4 +257,6 @@ def _teacher(
 
 def _weight(weight: Any) -> float | str:
     """Of a term, as a report can hold it."""
+    if isinstance(weight, FunctionType | partial):
+        return name_of_function("weight", weight)
     return float(weight) if isinstance(weight, int | float) else str(weight)

@@ -22,10 +22,12 @@ from course_lib.training.methods import (
     soft_targets,
 )
 from course_lib.training.named import LOSSES, METHODS, Method, named_objective
+from course_lib.training.norms import recompute_norm
 from course_lib.training.objective import Objective, PerStudent, Term
 from course_lib.training.processes import shared_logits
-from course_lib.training.recipe import Recipe
+from course_lib.training.recipe import Recipe, spare_norms
 from course_lib.training.runs import Run, Runs
+from course_lib.training.schedules import Warmup
 from course_lib.training.several import Forecast, forecast_cache, mean_answers
 from course_lib.training.sources import (
     INDEX,
@@ -43,6 +45,7 @@ from course_lib.training.sources import (
 )
 from course_lib.training.steps import TrainingDiverged
 from course_lib.training.watch import Watch
+from course_lib.training.weights import Ramp
 
 __all__ = [
     "INDEX",
@@ -62,6 +65,7 @@ __all__ = [
     "Method",
     "Objective",
     "PerStudent",
+    "Ramp",
     "Recipe",
     "Run",
     "Runs",
@@ -69,6 +73,7 @@ __all__ = [
     "TeacherCache",
     "Term",
     "TrainingDiverged",
+    "Warmup",
     "Watch",
     "answers_from",
     "cache_teacher",
@@ -91,11 +96,13 @@ __all__ = [
     "mean_answers",
     "named_objective",
     "permuted_dark_knowledge",
+    "recompute_norm",
     "save_answers",
     "shared_logits",
     "shuffled_adapter",
     "smoothed_labels",
     "soft_targets",
+    "spare_norms",
     "student_activation",
     "teacher_activation",
     "teacher_logits",

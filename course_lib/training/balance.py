@@ -32,7 +32,7 @@ def balanced_weights(
         CourseError: a term has no gradient, so that no weight brings it to a length.
     """
     names = objective.balanced
-    fixed = [term for term in objective.terms if term.name not in names]
+    fixed = [term for term in objective.terms if term.name not in (*names, *objective.changing)]
     lengths = dict.fromkeys(names, 0.0)
     reference = 0.0
     for supplied in passes:

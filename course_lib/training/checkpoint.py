@@ -179,13 +179,16 @@ class CheckpointWriter:
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """The weights in a checkpoint by name, on the CPU, for ``load_state_dict``; of ``fit_many`` with (students, ...).
 
+    Where the recipe averages, their average.
+
     Args:
         path: a file ``step-….ckpt`` of a training; ``Checkpoints(folder).files()`` lists them, the newest first.
 
     Raises:
         CourseError: it is not a checkpoint, or not complete.
     """
-    return read(Path(path))["parts"]["weights"]
+    parts = read(Path(path))["parts"]
+    return parts.get("average", parts["weights"])
 
 
 def read(path: Path) -> dict[str, Any]:

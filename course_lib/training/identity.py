@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from course_lib.files import content_hash
 from course_lib.training.batches import BatchSource
 from course_lib.training.cache import alike
 from course_lib.training.objective import Objective, PerStudent, Term
-from course_lib.training.recipe import Recipe
+from course_lib.training.recipe import Recipe, name_of_function
 from course_lib.training.sources import Source
+from course_lib.training.weights import Ramp
 
 _STEPS = "number of steps"
 _IMAGES = 1024  # by which sets of examples are told apart
@@ -32,10 +34,12 @@ class Identity:
         words: by name.
         teacher: what the teacher says about some examples, by source. Numbers, because they may be rounded differently
             when a teacher is asked once more, on another device or with another number of threads.
+        length: what of the training depends on the number of its steps, in words, if anything.
     """
 
     words: Mapping[str, str]
     teacher: Mapping[str, Tensor]
+    length: str | None = None
 
     def refuse_another(self, path: Path, kept: Mapping[str, Any], *, extend: bool = False) -> None:
         """Refuse the content of a checkpoint that belongs to another training, or to a shorter one."""
@@ -53,10 +57,10 @@ class Identity:
             raise _another(
                 path, _STEPS, f"{steps}, now {self.words[_STEPS]} (extend=True goes on from there)"
             )
-        if "schedule='constant'" not in self.words["recipe"]:
+        if self.length:
             raise CourseError(
-                f"{path} cannot be extended from {steps} to {self.words[_STEPS]} steps: its learning rate depends on "
-                "their number; only a training with a constant one can go on"
+                f"{path} cannot be extended from {steps} to {self.words[_STEPS]} steps: {self.length} depends on their "
+                "number; only a training in which nothing does can go on"
             )
 
     def _refuse_another_teacher(self, path: Path, kept: Mapping[str, Any]) -> None:
@@ -83,11 +87,15 @@ def identity(
     network: nn.Module,
     fabric: Fabric,
     own: Tensor | None = None,
+    more: Mapping[str, str] | None = None,
+    length: str | None = None,
 ) -> Identity:
     """What makes a training this one and no other; not how often it is looked at or kept, which changes no weight.
 
     Args:
         own: which of the examples are each student's, where they are several.
+        more: what else must be the same, by name; "none" is what checkpoints of before are taken to have.
+        length: what besides the learning rate depends on the number of steps, in words, if anything.
         others: of the training.
 
     Raises:
@@ -111,9 +119,11 @@ def identity(
         "set of views": str(batches.views),
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
+        **(more or {}),
     }
     answers = {str(source): value.cpu() for source, value in batches.of_teacher(_ANSWERS).items()}
-    return Identity(words, dict(sorted(answers.items())))
+    length = length if recipe.endless else "its learning rate"
+    return Identity(words, dict(sorted(answers.items())), length)
 
 
 def _one_line(network: nn.Module) -> str:
@@ -151,8 +161,10 @@ def _value(term: Term, key: str, value: Any) -> str:
         value = torch.as_tensor(value)
     if isinstance(value, Tensor):
         return f"{tuple(value.shape)} {_short(value)}"
-    if value is None or isinstance(value, str | int | float | np.number | Source):
+    if value is None or isinstance(value, str | int | float | np.number | Source | Ramp):
         return str(value)
+    if isinstance(value, partial):
+        return name_of_function(f"the {key} of term {term.name!r}", value)
     if callable(value) and hasattr(value, "__qualname__"):
         return f"{value.__module__}.{value.__qualname__}"
     raise CourseError(

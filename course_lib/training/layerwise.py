@@ -79,11 +79,10 @@ class Layerwise:
                 f"layers must be among those of the cache ({', '.join(cache.activations) or 'none'}), "
                 f"got {', '.join(missing) or 'none'}"
             )
-        self._build, self._probes = build_student, probes
+        self._teacher, self._build, self._probes = teacher, build_student, probes
         self._of_teacher = {layer: layer_responses(teacher, layer, probes) for layer in self.layers}
         maps = {layer: cache.activations[layer] for layer in self.layers}
         self._sizes = {layer: float(z.square().flatten(1).sum(dim=1).mean()) for layer, z in maps.items()}
-        self._channels = {layer: z.shape[1] for layer, z in maps.items()}
 
     def adapters(
         self, seeds: Sequence[int], sharpness: float, *, shuffled: bool = False
@@ -115,9 +114,6 @@ class Layerwise:
         return terms
 
     def with_regressors(self) -> WithRegressors:
-        """A student that carries a learned 1 × 1 convolution for each layer, from its channels to the teacher's."""
-        network = self._build()
-        own = {layer: layer_responses(network, layer, self._probes.take([0]))[0] for layer in self.layers}
-        return WithRegressors(
-            network, {layer: (z.shape[1], self._channels[layer]) for layer, z in own.items()}
-        )
+        """A student that carries a learned map for each layer, from its channels to the teacher's."""
+        example = self._probes.take([0]).inputs
+        return WithRegressors.between(self._build(), self._teacher, self.layers, example)

@@ -19,8 +19,10 @@ from course_lib.training.processes import check_shares
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
 from course_lib.training.snapshots import Snapshots
+from course_lib.training.stack import ManyStudents
 from course_lib.training.steps import Steps
-from course_lib.training.students import ManyStudents, OneStudent, learning, seeded
+from course_lib.training.students import OneStudent, learning, seeded
+from course_lib.training.transform import ChangedBatches, Transform
 from course_lib.training.watch import Watch, Watcher
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
@@ -35,6 +37,7 @@ def fit(
     seed: int = 0,
     teacher: Teacher | None = None,
     views: Views | None = None,
+    transform: Transform | None = None,
     fabric: Fabric | None = None,
     compile: bool = False,
     progress: bool | Progress = True,
@@ -54,6 +57,9 @@ def fit(
             Small steps use one thread, others as many as ``torch.set_num_threads`` says.
         teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
         views: show another of these views of an example each time (augmentation).
+        transform: a function from a batch's inputs (B, ...), normalised, and labels (B, ...) to both, called before
+            the student and a ``LiveTeacher`` see them, such as ``MixUp`` and ``RandomResizedCrop`` of torchvision's
+            ``transforms.v2``; labels may become shares of the classes. Its random numbers are PyTorch's.
         fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
             batch size stays what the recipe says. Every process calls ``fit``.
         compile: compile the network with ``torch.compile``; not for losses that differentiate the logits or read
@@ -80,17 +86,20 @@ def fit(
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
         network = learning(build_model)
-        batches = BatchSource(objective, examples, teacher, views)
+        given = objective, examples, teacher, views
+        batches = ChangedBatches(transform, *given) if transform else BatchSource(*given)
         if batches.teachers > 1:
             raise CourseError(f"teacher must be one, got {batches.teachers}: train them with fit_many")
         own = objective.own_copy(fabric.device)
         student = OneStudent(network, own, batches, recipe, seed, fabric, compile)
-        watcher = Watcher(watch, network, logs) if watch else None
+        watcher = Watcher(watch, student.shown, logs) if watch else None
         history, seconds, snapshots = _train(
             student, batches, recipe, fabric, checkpoints, logs, progress, keep, watcher
         )
+    if watcher:
+        watcher.put_back()
     return Run(
-        network.eval(),
+        student.shown.eval(),
         {name: values[:, 0] for name, values in history.items()},
         seconds,
         seed,
@@ -98,6 +107,7 @@ def fit(
         snapshots.taken,
         {name: module.eval() for name, module in own.modules.items()},
         {name: float(value) for name, value in student.balanced.items()},
+        watcher.chosen if watcher else None,
     )
 
 
@@ -154,7 +164,7 @@ def fit_many(
     history, seconds, snapshots = _train(students, batches, recipe, fabric, checkpoints, logs, progress, keep)
     return Runs(
         students.network.eval(),
-        {name: value.detach() for name, value in students.weights.items()},
+        {name: value.detach() for name, value in students.results.items()},
         history,
         seconds,
         seeds,
@@ -178,27 +188,27 @@ def _train(
     """Take all steps: the history by term, (steps, students) each, the seconds, and the students at smaller budgets."""
     if students.balanced:
         logs.tell({f"weight/{name}": float(value.mean()) for name, value in students.balanced.items()}, 0)
-    snapshots, writer = Snapshots(keep, recipe, students.weights), None
+    objective, choice, writer = students.objective, watcher.choice if watcher else "none", None
+    length = None if choice == "none" else "the step that is chosen"
+    if objective.changing:
+        length = f"the weight of term {objective.changing[0]!r}"
+    snapshots = Snapshots(keep, recipe, students.results, length)
     if checkpoints:
+        transform = batches.words() if isinstance(batches, ChangedBatches) else "none"
         made = identity(
-            students.objective, batches, recipe, students.seeds, students.network, fabric, students.own
+            objective,
+            batches,
+            recipe,
+            students.seeds,
+            students.network,
+            fabric,
+            students.own,
+            {"choice of the step": choice, "transform": transform},
+            length,
         )
         writer = CheckpointWriter(checkpoints, made, students.parts, fabric)
     with students.running():
-        steps = Steps(
-            take=students.take,
-            order=students.order(),
-            optimizer=students.optimizer,
-            fabric=fabric,
-            recipe=recipe,
-            names=(*students.objective.names, "total"),
-            seeds=students.seeds,
-            progress=progress,
-            logs=logs,
-            snapshots=snapshots,
-            writer=writer,
-            watcher=watcher,
-        )
+        steps = Steps(students, fabric, recipe, progress, logs, snapshots, writer, watcher)
         history, seconds = steps.run()
     return history, seconds, snapshots
 

@@ -1,9 +1,11 @@
 """What a student is trained for: a list of named, weighted loss terms, so that a new loss never needs a new loop."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
+from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -53,7 +55,8 @@ class Term:
         loss: function of tensors that returns a scalar; pure, or a module or a module's method.
         weight: factor of the term in the total; a number, or ``PerStudent``, or "balanced": the number with which the
             term's gradient by the student's weights is, over the first batches and before the first step, as long as
-            that of all terms with a number together. ``Run.weights`` tells it.
+            that of all terms with a number together. ``Run.weights`` tells it. Or a function, such as a ``Ramp``, from
+            the share of the steps that are done, from 0 to below 1, to the weight in the next step.
         layers: whose activations a loss of ``activations`` is given, by name as in ``model.named_modules()``;
             "inputs" is the input itself.
         lr: learning rate of the loss's own parameters; the recipe's if None.
@@ -68,7 +71,7 @@ class Term:
         self,
         name: str,
         loss: Callable[..., Tensor],
-        weight: float | PerStudent | str = 1.0,
+        weight: float | PerStudent | str | Callable[[float], float] = 1.0,
         layers: Iterable[str] = (),
         *,
         lr: float | None = None,
@@ -139,6 +142,7 @@ class Term:
             raise CourseError(
                 f'term {self.name!r} needs a weight that is a number, PerStudent or "balanced", got {self.weight!r}'
             )
+        self.weight_at(0.0)
         if self.lr is not None:
             check_positive(lr=self.lr)
             if self.module is None or not any(each.requires_grad for each in self.module.parameters()):
@@ -173,6 +177,22 @@ class Term:
         values = {"weight": self.weight, **self.settings}
         return {f"{self.name}.{key}": value for key, value in values.items() if isinstance(value, PerStudent)}
 
+    def weight_at(self, progress: float) -> Any:
+        """The weight when this share of the steps is done; 1 if it is still to be balanced.
+
+        Raises:
+            CourseError: the weight is a function and returned something other than a finite number.
+        """
+        if not callable(self.weight):
+            return 1.0 if self.weight == BALANCED else self.weight
+        weight = self.weight(progress)
+        if not isinstance(weight, Real) or not math.isfinite(weight):
+            raise CourseError(
+                f"the weight of term {self.name!r} must be a finite number at every step, got {weight!r} when "
+                f"{progress:.0%} of the steps are done"
+            )
+        return float(weight)
+
     def __call__(self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss, unweighted and weighted, both scalars."""
         arguments: dict[str, Any] = {
@@ -186,9 +206,9 @@ class Term:
         if not isinstance(value, Tensor) or value.ndim:
             came = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"the loss of term {self.name!r} must return a scalar tensor, got {came}")
-        # A number or a scalar tensor: of weights that differ between students this one's is among the knobs.
-        weight: Any = knobs.get(f"{self.name}.weight", 1.0 if self.weight == BALANCED else self.weight)
-        return value, weight * value
+        # A number or a scalar tensor: weights that differ between students or change are among the knobs.
+        key = f"{self.name}.weight"
+        return value, (knobs[key] if key in knobs else self.weight_at(0.0)) * value
 
     def state_names(self) -> dict[str, str]:
         """Names of the loss's own parameters in the module, by the names under which a stacked training has them."""
@@ -272,6 +292,15 @@ class Objective:
     def balanced(self) -> tuple[str, ...]:
         """Names of the terms whose weights are set before the first step."""
         return tuple(term.name for term in self.terms if term.weight == BALANCED)
+
+    @property
+    def changing(self) -> tuple[str, ...]:
+        """Names of the terms whose weights are functions of the progress."""
+        return tuple(term.name for term in self.terms if callable(term.weight))
+
+    def weights_at(self, progress: float) -> dict[str, float]:
+        """These weights by name, when this share of the steps is done."""
+        return {term.name: term.weight_at(progress) for term in self.terms if callable(term.weight)}
 
     def own_copy(self, device: torch.device) -> "Objective":
         """The same objective with copies of its losses' modules on a device; modules that terms share stay shared."""

@@ -7,9 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
-from course_lib.errors import CourseError, check_count, check_not_negative, check_positive
+from course_lib.errors import CourseError, check_count, check_not_negative, check_number, check_positive
+from course_lib.training.schedules import SCHEDULES, Warmup, named_schedule
+
+MakeOptimizer = Callable[..., torch.optim.Optimizer]
 
 # One line per optimiser. All act on each weight by itself, so that students trained at once do not touch each other.
 OPTIMIZERS = {
@@ -20,7 +23,6 @@ OPTIMIZERS = {
     "adamw": torch.optim.AdamW,
 }
 FUSED = ("sgd", "momentum", "adam", "adamw")  # PyTorch has no fused RMSprop
-SCHEDULES = ("constant", "cosine")
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,17 @@ class Recipe:
         steps: number of optimiser steps.
         batch_size: examples per step; a smaller data set is used whole.
         optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam", "adamw"; other options as in ``torch.optim``. Or a
-            function such as ``torch.optim.NAdam`` that is called with groups of parameters, ``lr`` and
-            ``weight_decay``; for ``fit_many`` one that treats each weight by itself.
+            function such as ``torch.optim.NAdam``, or ``spare_norms("adamw")``, that is called with groups of
+            parameters, ``lr`` and ``weight_decay``; for ``fit_many`` one that treats each weight by itself: its groups
+            have the number of ``students``, which is the first dimension of all their parameters.
         lr: learning rate at the start.
         weight_decay: L2 penalty as in ``torch.optim``.
-        schedule: "constant", or "cosine" down to 0 over all steps; or a function from the optimiser to a
-            ``torch.optim.lr_scheduler.LRScheduler``, which makes a step after each step of the training.
+        schedule: "constant", or "cosine" down to 0 over all steps, or ``Warmup`` before either; or a function from the
+            optimiser to a ``torch.optim.lr_scheduler.LRScheduler``, which makes a step after each step of the training.
         clip: largest norm of a step's gradient, over all weights of a student; a longer one is shortened to it. Deep
             networks without norm layers may need it at large learning rates.
+        average: decay of a moving average of the weights, e.g. 0.999. Then this average is the student: it is what the
+            training returns, what is watched and what is kept. Parts of losses that are learned are not averaged.
 
     Raises:
         CourseError: a value that cannot be trained with.
@@ -46,11 +51,12 @@ class Recipe:
 
     steps: int = 600
     batch_size: int = 32
-    optimizer: str | Callable[..., torch.optim.Optimizer] = "adam"
+    optimizer: str | MakeOptimizer = "adam"
     lr: float = 5e-3
     weight_decay: float = 0.0
-    schedule: str | Callable[[torch.optim.Optimizer], LRScheduler] = "constant"
+    schedule: str | Warmup | Callable[[torch.optim.Optimizer], LRScheduler] = "constant"
     clip: float | None = None
+    average: float | None = None
 
     def __post_init__(self):
         check_count(steps=self.steps, batch_size=self.batch_size)
@@ -58,25 +64,40 @@ class Recipe:
         check_not_negative(weight_decay=self.weight_decay)
         if self.clip is not None:
             check_positive(clip=self.clip)
+        if self.average is not None:
+            check_number("a number between 0 and 1", lambda value: 0 < value < 1, average=self.average)
         for name, known in (("optimizer", tuple(OPTIMIZERS)), ("schedule", SCHEDULES)):
             value = getattr(self, name)
-            if value not in known and not callable(value):
+            if value not in known and not callable(value) and not isinstance(value, Warmup):
                 raise CourseError(f"{name} must be one of {', '.join(known)}, or a function, got {value!r}")
+        if isinstance(self.schedule, Warmup) and self.schedule.steps >= self.steps:
+            raise CourseError(
+                f"schedule must warm up in fewer than the {self.steps} steps of the recipe, got {self.schedule}"
+            )
+
+    @property
+    def endless(self) -> bool:
+        """Whether the learning rate does not depend on the number of steps."""
+        then = self.schedule.then if isinstance(self.schedule, Warmup) else self.schedule
+        return then == "constant"
 
     def make_optimizer(
-        self, parameters: Iterable[Tensor], groups: Iterable[dict[str, Any]] = ()
+        self, parameters: Iterable[Tensor], groups: Iterable[dict[str, Any]] = (), students: int | None = None
     ) -> torch.optim.Optimizer:
-        """The optimiser over ``parameters``, and over more groups of them, each with options of its own."""
-        options = {"fused": True} if self.optimizer in FUSED else {}
-        make = self.optimizer if callable(self.optimizer) else OPTIMIZERS[self.optimizer]
-        every = [{"params": list(parameters)}, *groups]
-        return make(every, lr=self.lr, weight_decay=self.weight_decay, **options)
+        """The optimiser over ``parameters``, and over more groups of them, each with options of its own.
+
+        Args:
+            students: how many of them are stacked along the first dimension of every parameter, if any are.
+        """
+        stacked = {} if students is None else {"students": students}
+        every = [{**group, **stacked} for group in ({"params": list(parameters)}, *groups)]
+        return _optimizer(self.optimizer, every, self.lr, self.weight_decay)
 
     def make_schedule(self, optimizer: torch.optim.Optimizer) -> LRScheduler | None:
         """The learning-rate schedule, or None where it is constant."""
         if callable(self.schedule):
             return self.schedule(optimizer)
-        return CosineAnnealingLR(optimizer, T_max=self.steps) if self.schedule == "cosine" else None
+        return named_schedule(self.schedule, optimizer, self.steps)
 
     def words(self) -> str:
         """All settings but the number of steps, the same in every process.
@@ -85,16 +106,64 @@ class Recipe:
             CourseError: a function that a checkpoint could not know again.
         """
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
-        if self.clip is None:  # checkpoints of before know nothing of it
-            del shown["clip"]
+        for name in ("clip", "average"):  # checkpoints of before know nothing of them
+            if shown[name] is None:
+                del shown[name]
         shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
+def spare_norms(optimizer: str | MakeOptimizer) -> MakeOptimizer:
+    """An optimiser whose weight decay spares norms and biases: ``Recipe(optimizer=spare_norms("adamw"))``.
+
+    Spared is every parameter with fewer than two dimensions, which only shifts or scales; matrices and the kernels of
+    convolutions decay.
+
+    Args:
+        optimizer: as in ``Recipe``.
+
+    Raises:
+        CourseError: not the name of an optimiser, nor a function.
+    """
+    if optimizer not in OPTIMIZERS and not callable(optimizer):
+        raise CourseError(
+            f"optimizer must be one of {', '.join(OPTIMIZERS)}, or a function, got {optimizer!r}"
+        )
+    return partial(_sparing, optimizer)
+
+
+def _sparing(
+    optimizer: str | MakeOptimizer, groups: Iterable[dict[str, Any]], lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    parts = []
+    for group in groups:
+        own = [each.ndim - ("students" in group) for each in group["params"]]
+        for decays in (True, False):
+            some = [each for each, dims in zip(group["params"], own, strict=True) if (dims > 1) == decays]
+            if some:
+                parts.append({**group, "params": some, **({} if decays else {"weight_decay": 0.0})})
+    return _optimizer(optimizer, parts, lr, weight_decay)
+
+
+def _optimizer(
+    optimizer: str | MakeOptimizer, groups: list[dict[str, Any]], lr: float, weight_decay: float
+) -> torch.optim.Optimizer:
+    options = {"fused": True} if optimizer in FUSED else {}
+    make = optimizer if callable(optimizer) else OPTIMIZERS[optimizer]
+    return make(groups, lr=lr, weight_decay=weight_decay, **options)
+
+
 def name_of_function(setting: str, function: Callable) -> str:
     """Where a function is defined, and what a ``functools.partial`` gives it."""
+
+    def word(value: Any) -> str:
+        return name_of_function(setting, value) if callable(value) else repr(value)
+
     if isinstance(function, partial):
-        given = [*map(repr, function.args), *(f"{key}={value!r}" for key, value in function.keywords.items())]
+        given = [
+            *map(word, function.args),
+            *(f"{key}={word(value)}" for key, value in function.keywords.items()),
+        ]
         return f"{name_of_function(setting, function.func)}({', '.join(given)})"
     if hasattr(function, "__qualname__"):
         return f"{function.__module__}.{function.__qualname__}"

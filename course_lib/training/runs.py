@@ -22,13 +22,14 @@ class Run:
 
     Attributes:
         model: the network, in eval mode.
-        history: every unweighted term and "total" by name, each (steps,).
+        history: every unweighted term and "total" by name, each (steps,); ``Watch`` may have stopped before the last.
         seconds: wall-clock time of the training, with compilation, looks and checkpoints.
         seed: of the initial weights, the order of batches and dropout.
         watched: what ``Watch`` saw, one mapping with "step" and its numbers for each look.
         snapshots: weights by name, and seconds, after each number of steps that was to be kept.
         losses: the modules of losses with state, as they are at the end, by the name of their term.
         weights: of the terms whose weight was "balanced", by name.
+        chosen: the step whose student ``model`` is, where ``Watch`` chose the best; None: that of the last step.
     """
 
     model: nn.Module
@@ -39,6 +40,7 @@ class Run:
     snapshots: Taken = field(default_factory=dict, repr=False)
     losses: dict[str, nn.Module] = field(default_factory=dict, repr=False)
     weights: dict[str, float] = field(default_factory=dict)
+    chosen: int | None = None
 
     @property
     def budgets(self) -> tuple[int, ...]:

@@ -18,12 +18,15 @@ class Snapshots:
         budgets: numbers of steps below the recipe's.
         recipe: of the training.
         weights: by name, changed in place from step to step.
+        length: what else of the training depends on the number of its steps, in words, if anything.
 
     Raises:
-        CourseError: a budget that is not an integer below the recipe's steps, or a schedule that depends on them.
+        CourseError: a budget that is not an integer below the recipe's steps, or something that depends on them.
     """
 
-    def __init__(self, budgets: Iterable[int], recipe: Recipe, weights: Mapping[str, Tensor]):
+    def __init__(
+        self, budgets: Iterable[int], recipe: Recipe, weights: Mapping[str, Tensor], length: str | None = None
+    ):
         self._budgets, self._weights = tuple(sorted(set(budgets))), weights
         for budget in self._budgets:
             check_count(keep=budget)
@@ -31,10 +34,12 @@ class Snapshots:
             raise CourseError(
                 f"keep must hold budgets of at most {recipe.steps} steps, got {self._budgets[-1]}"
             )
-        if self._budgets and recipe.schedule != "constant":
+        needed = None if recipe.endless else f"a constant learning rate, got the schedule {recipe.schedule!r}"
+        needed = needed or (length and f"a training that does not depend on its length, got {length}")
+        if self._budgets and needed:
             raise CourseError(
-                f"keep needs a constant learning rate, got the schedule {recipe.schedule!r}: stopped early, such a "
-                "student is not what a shorter training would have made of it"
+                f"keep needs {needed}: stopped early, such a student is not what a shorter training would have made "
+                "of it"
             )
         self.taken: dict[int, tuple[dict[str, Tensor], float]] = {}  # weights and seconds by steps
 

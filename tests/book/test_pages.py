@@ -74,7 +74,7 @@ def test_the_librarys_page_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     text = (BOOK / "library.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 26
+    assert len(blocks) == 30
     code, names = "\n".join(blocks), {}
     for long, short in {"steps=600": "steps=20", "steps=4000": "steps=20", "[200, 800]": "[5, 10]"}.items():
         assert long in code

@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from torch import nn
 
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.losses import hard_label_loss, layer_response_loss
-from course_lib.models import WithRegressors, alexnet, cnn_teacher
+from course_lib.models import Activations, WithRegressors, alexnet, cnn_teacher, mlp, small_mlp
 from course_lib.training import (
     Objective,
     Recipe,
@@ -93,7 +94,10 @@ def test_students_trained_at_once_are_those_trained_alone(digits, cache):
     ("channels", "words"),
     [
         ({}, "channels must name at least one layer"),
-        ({"features.4": (6, 0)}, r"channels of 'features.4' must be two positive integers, got \(6, 0\)"),
+        (
+            {"features.4": (6, 0)},
+            r"channels of 'features.4' must be two positive integers or a module, got \(6, 0\)",
+        ),
         ({"features.4": (6,)}, "two positive integers"),
         ({"nowhere": (6, 6)}, "layers names 'nowhere', which the model does not have"),
     ],
@@ -101,3 +105,79 @@ def test_students_trained_at_once_are_those_trained_alone(digits, cache):
 def test_bad_input_is_answered_in_one_sentence(channels, words):
     with pytest.raises(CourseError, match=words):
         WithRegressors(student(), channels)
+
+
+PAIRS = {"relu1": "relu1", "relu2": "relu1"}
+
+
+def dense(teacher):
+    """Two dense layers of the student against one of the teacher."""
+    return WithRegressors.between(small_mlp(), teacher, PAIRS, torch.zeros(1, 1, 8, 8))
+
+
+def test_dense_layers_learn_as_in_a_loop_by_hand(digits):
+    torch.manual_seed(0)
+    teacher = mlp((1, 8, 8), (48,), 10)
+    answers = cache_teacher(teacher, digits, layers=["relu1"])
+    terms = [
+        Term(
+            f"hint {place}",
+            layer_response_loss,
+            weight=0.01,
+            student_response=student_activation(f"regressors.{place}"),
+            teacher_response=teacher_activation("relu1"),
+        )
+        for place in (0, 1)
+    ]
+    recipe = Recipe(steps=5, batch_size=60, optimizer="sgd", lr=1e-2)  # the whole set: no order of batches
+    goal = Objective([Term("hard", hard_label_loss), *terms])
+    run = fit(lambda: dense(teacher), goal, digits, recipe, teacher=answers)
+    many = fit_many(lambda: dense(teacher), goal, digits, recipe, seeds=[0, 1], teacher=answers)
+    torch.manual_seed(0)
+    network = small_mlp()
+    maps = nn.ModuleList([nn.Linear(16, 48) for _ in PAIRS])
+    optimizer = torch.optim.SGD([*network.parameters(), *maps.parameters()], lr=1e-2)
+    for _ in range(recipe.steps):
+        optimizer.zero_grad()
+        with Activations(network, ["relu1", "relu2"]) as z:
+            total = hard_label_loss(network(digits.inputs), digits.labels)
+            for layer, each in zip(("relu1", "relu2"), maps, strict=True):
+                apart = each(z[layer]) - answers.answers(digits).activations["relu1"]
+                total = total + 0.01 * apart.square().sum(1).mean()
+        total.backward()
+        optimizer.step()
+    for prefix, module in (("network.", network), ("regressors.", maps)):
+        for name, value in module.state_dict().items():
+            for found in (run.model, many.model(0)):
+                torch.testing.assert_close(found.state_dict()[prefix + name], value, rtol=1e-3, atol=1e-5)
+
+
+def test_channels_are_read_from_one_example_and_nobody_is_changed():
+    torch.manual_seed(0)
+    small = nn.Sequential(nn.Conv2d(1, 6, 3), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(216, 10)).train()
+    big = cnn_teacher().train()
+    before = {name: value.clone() for name, value in small.state_dict().items()}
+    wrapped = WithRegressors.between(small, big, {"0": "relu1", "1": "relu2"}, torch.ones(1, 1, 8, 8))
+    assert [tuple(each.weight.shape) for each in wrapped.regressors] == [(32, 6, 1, 1), (64, 6, 1, 1)]
+    assert big.training
+    assert small.training
+    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
+
+
+def test_sequences_get_a_linear_layer_and_other_regressors_may_be_given():
+    embedding = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(12, 10))
+    wide = nn.Sequential(nn.Embedding(9, 7), nn.Flatten(), nn.Linear(21, 10))
+    tokens = torch.randint(9, (2, 3), generator=torch.Generator().manual_seed(0))
+    wrapped = WithRegressors.between(embedding, wide, ["0"], tokens)
+    with Activations(wrapped, ["regressors.0"]) as z:
+        wrapped(tokens)
+    assert z["regressors.0"].shape == (2, 3, 7)
+    own = nn.Sequential(nn.Linear(4, 5), nn.ReLU(), nn.Linear(5, 7))
+    assert WithRegressors(embedding, {"0": own}).regressors[0] is own
+
+
+def test_layers_of_other_dimensions_are_refused():
+    with pytest.raises(CourseError, match=r"got \(1, 16\) of 'relu1' and \(1, 32, 8, 8\)"):
+        WithRegressors.between(small_mlp(), cnn_teacher(), ["relu1"], torch.zeros(1, 1, 8, 8))
+    with pytest.raises(CourseError, match="layers names 'nowhere', which the model does not have"):
+        WithRegressors.between(student(), cnn_teacher(), ["nowhere"], torch.zeros(1, 1, 8, 8))

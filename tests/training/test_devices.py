@@ -12,7 +12,7 @@ from course_lib.models import alexnet, small_mlp
 from course_lib.training import LOSSES, LiveTeacher, named_objective
 from course_lib.training.batches import BatchSource
 from course_lib.training.forward import Forward
-from course_lib.training.students import _stacked
+from course_lib.training.stack import _stacked
 
 META = torch.device("meta")
 

@@ -5,13 +5,23 @@ from functools import partial
 
 import pytest
 import torch
-from torch.optim.lr_scheduler import LambdaLR, OneCycleLR
+from stopping import stopped_after
+from torch import nn
+from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LinearLR, OneCycleLR, SequentialLR
 
 from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.losses import hard_label_loss
 from course_lib.models import small_mlp
-from course_lib.training import Checkpoints, Recipe, fit, fit_many, hard_labels
+from course_lib.training import (
+    Checkpoints,
+    Recipe,
+    Warmup,
+    fit,
+    fit_many,
+    hard_labels,
+    spare_norms,
+)
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +31,14 @@ def train():
 
 def warming_up(optimizer):
     return LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / 5))
+
+
+def warming_up_then_cosine(optimizer):
+    parts = [
+        LinearLR(optimizer, start_factor=1 / 4, total_iters=3),
+        CosineAnnealingLR(optimizer, T_max=12 - 4),
+    ]
+    return SequentialLR(optimizer, parts, milestones=[4])
 
 
 def by_hand(train, recipe, make, schedule=None):
@@ -57,8 +75,18 @@ def by_hand(train, recipe, make, schedule=None):
             partial(torch.optim.SGD, momentum=0.5, lr=1e-2),
             warming_up,
         ),
+        (
+            {"optimizer": "sgd", "schedule": Warmup(4)},
+            partial(torch.optim.SGD, lr=1e-2),
+            warming_up_then_cosine,
+        ),
+        (
+            {"optimizer": "sgd", "schedule": Warmup(5, then="constant")},
+            partial(torch.optim.SGD, lr=1e-2),
+            warming_up,
+        ),
     ],
-    ids=["adamw", "a class", "functions"],
+    ids=["adamw", "a class", "functions", "warm-up", "warm-up, then constant"],
 )
 def test_a_recipe_is_what_it_says(settings, make, schedule, train):
     recipe = Recipe(steps=12, batch_size=40, lr=1e-2, **settings)
@@ -170,3 +198,79 @@ def test_a_recipe_without_clipping_is_told_as_before_and_wrong_bounds_in_a_sente
     assert "clip=0.5" in Recipe(clip=0.5).words()
     with pytest.raises(CourseError, match="clip must be"):
         Recipe(clip=-1)
+
+
+def with_norm():
+    return nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(144, 10, bias=False)
+    )
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", partial(torch.optim.NAdam, decoupled_weight_decay=True)])
+def test_norms_and_biases_are_spared_from_decay(optimizer, train):
+    recipe = Recipe(steps=8, batch_size=40, lr=1e-2, weight_decay=0.5, optimizer=spare_norms(optimizer))
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = with_norm()
+    decays, spared = [network[0].weight, network[4].weight], [network[0].bias, *network[1].parameters()]
+    make = torch.optim.AdamW if optimizer == "adamw" else optimizer
+    own = make([{"params": decays}, {"params": spared, "weight_decay": 0.0}], lr=1e-2, weight_decay=0.5)
+    for _ in range(recipe.steps):
+        own.zero_grad()
+        hard_label_loss(network(train.inputs), train.labels).backward()
+        own.step()
+    run = fit(with_norm, hard_labels(), train, recipe)
+    many = fit_many(with_norm, hard_labels(), train, recipe, seeds=[0, 1])
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(run.model.state_dict()[name], value, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(many.model(0).state_dict()[name], value, rtol=1e-3, atol=1e-4)
+
+
+def test_which_optimiser_spares_norms_is_known_again(train, tmp_path):
+    places = Checkpoints(tmp_path)
+    recipe = Recipe(steps=4, batch_size=16, optimizer=spare_norms("adamw"))
+    fit(small_mlp, hard_labels(), train, recipe, checkpoints=places)
+    other = replace(recipe, optimizer=spare_norms(torch.optim.NAdam))
+    with pytest.raises(
+        CourseError, match=r"_sparing\('adamw'\).* now .*_sparing\(torch\.optim\.nadam\.NAdam\)"
+    ):
+        fit(small_mlp, hard_labels(), train, other, checkpoints=places)
+    with pytest.raises(CourseError, match=r"optimizer must be one of sgd, .*, or a function, got 'lion'"):
+        spare_norms("lion")
+
+
+@pytest.mark.parametrize("then", ["cosine", "constant"])
+def test_a_warm_up_goes_on_where_it_stopped(then, train, tmp_path):
+    recipe = Recipe(steps=30, batch_size=16, schedule=Warmup(15, then))
+
+    def trained(places=None):
+        return fit(small_mlp, hard_labels(), train, recipe, checkpoints=places).model.state_dict()
+
+    whole, places = trained(), Checkpoints(tmp_path, every=10)
+    for step in (10, 20):
+        with stopped_after(step):
+            trained(places)
+    rest = trained(places)
+    assert all(torch.equal(value, rest[name]) for name, value in whole.items())
+
+
+def test_after_a_warm_up_only_a_constant_rate_has_shorter_trainings_in_it(train):
+    long = Recipe(steps=30, batch_size=16, schedule=Warmup(5, "constant"))
+    kept = fit(small_mlp, hard_labels(), train, long, keep=[10]).at(10).model
+    short = fit(small_mlp, hard_labels(), train, replace(long, steps=10)).model
+    assert all(torch.equal(a, b) for a, b in zip(kept.parameters(), short.parameters(), strict=True))
+    with pytest.raises(CourseError, match="keep needs a constant learning rate, got the schedule Warmup"):
+        fit(small_mlp, hard_labels(), train, replace(long, schedule=Warmup(5)), keep=[10])
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Warmup(0), "steps must be an integer of at least 1, got 0"),
+        (lambda: Warmup(3, "linear"), "then must be one of constant, cosine, got 'linear'"),
+        (lambda: Recipe(steps=9, schedule=Warmup(9)), "warm up in fewer than the 9 steps of the recipe"),
+    ],
+)
+def test_a_warm_up_that_cannot_be_is_refused(make, words):
+    with pytest.raises(CourseError, match=words):
+        make()

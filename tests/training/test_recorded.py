@@ -22,7 +22,7 @@ from course_lib.training import (
     gradient_penalty,
     hard_labels,
     soft_targets,
-    students,
+    stack,
 )
 from course_lib.training.recorded import record
 
@@ -51,7 +51,7 @@ def cache(train):
 
 @pytest.fixture(autouse=True)
 def _short_trainings_too(monkeypatch):
-    monkeypatch.setattr(students, "RECORD_FROM", 1)
+    monkeypatch.setattr(stack, "RECORD_FROM", 1)
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def recordings(monkeypatch):
         made.append(record(*arguments))
         return made[-1]
 
-    monkeypatch.setattr(students, "record", watched)
+    monkeypatch.setattr(stack, "record", watched)
     return made
 
 
@@ -83,7 +83,7 @@ def test_every_method_is_recorded_and_trains_to_the_same_bits(train, cache, name
 
     replayed = trained()
     assert [each is not None for each in recordings] == [True]
-    monkeypatch.setattr(students, "record", never)
+    monkeypatch.setattr(stack, "record", never)
     assert_same(replayed, trained())
 
 
@@ -123,7 +123,7 @@ def test_convolutional_students_are_recorded_too(build, train, recordings, monke
 
     replayed = trained()
     assert [each is not None for each in recordings] == [True]
-    monkeypatch.setattr(students, "record", never)
+    monkeypatch.setattr(stack, "record", never)
     assert_same(replayed, trained())
 
 
@@ -136,7 +136,7 @@ def test_mixed_precision_is_part_of_the_recording(train, monkeypatch):
     assert not torch.equal(
         replayed.parameters["logits.weight"], trained("32-true").parameters["logits.weight"]
     )
-    monkeypatch.setattr(students, "record", never)
+    monkeypatch.setattr(stack, "record", never)
     assert_same(replayed, trained("bf16-mixed"))
 
 
@@ -169,6 +169,6 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(train, caplog):
 
 
 def test_a_short_training_is_not_recorded(train, monkeypatch):
-    monkeypatch.setattr(students, "RECORD_FROM", SHORT.steps + 1)
-    monkeypatch.setattr(students, "record", None)
+    monkeypatch.setattr(stack, "RECORD_FROM", SHORT.steps + 1)
+    monkeypatch.setattr(stack, "record", None)
     fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0])
