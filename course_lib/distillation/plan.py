@@ -16,7 +16,7 @@ from course_lib.errors import (
     check_number,
     check_positive,
 )
-from course_lib.losses._jacobian import ESTIMATORS
+from course_lib.losses.jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
 SOFT_MATRICES = ("cross_entropy", "class")
