@@ -5,13 +5,15 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import (
+from course_lib.losses.common import (
     check_finite,
     check_labels,
     check_logits,
     check_positive,
     log_softmax,
     on_smaller_grid,
+    one_hot,
+    powers_of_two,
 )
 
 
@@ -88,12 +90,12 @@ def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
         (N, C, 1); each column sums to 0.
 
     Raises:
-        CourseError: a shape or type does not fit.
+        CourseError: a shape or type does not fit, or a label is not below C.
     """
     check_logits(student_logits=logits)
     check_labels(labels, logits)
     p = log_softmax(logits).exp()
-    return (p - F.one_hot(labels, logits.shape[1]).to(p))[:, :, None]
+    return (p - one_hot(labels, p.detach()))[:, :, None]
 
 
 def layer_soft_matrices(
@@ -119,8 +121,9 @@ def layer_soft_matrices(
         CourseError: shapes do not fit, or T is not a finite number above 0.
     """
     check_positive(temperature=temperature)
+    _check_layer("student_activation", student_activation)
     _check_layer("teacher_activation", teacher_activation, len(student_activation))
-    _check_layer("student_activation", student_activation, len(teacher_activation))
+    _check_layer("teacher_gradient", teacher_gradient, len(student_activation))
     if teacher_gradient.shape != teacher_activation.shape:
         raise CourseError(
             f"teacher_gradient must have the shape of teacher_activation, {tuple(teacher_activation.shape)}, "
@@ -131,8 +134,11 @@ def layer_soft_matrices(
         teacher_gradient=teacher_gradient,
         student_activation=student_activation,
     )
-    response, own = _as_maps(teacher_gradient * teacher_activation), _as_maps(student_activation)
-    big, small = map(_standardised, on_smaller_grid(response, own))
+    gradient, activation, own = map(_as_maps, (teacher_gradient, teacher_activation, student_activation))
+    # Scales do not count here, and the product of two small numbers would vanish.
+    response, own = _scaled(gradient)[0] * _scaled(activation)[0], _scaled(own)[0]
+    wide = torch.promote_types(response.dtype, own.dtype)
+    big, small = map(_standardised, on_smaller_grid(response.to(wide), own.to(wide)))
     correlation = (big @ small.t()).clamp(-1, 1)  # (C_big, C_small)
     return correlation, (temperature * correlation).softmax(dim=1)
 
@@ -161,26 +167,44 @@ def layer_adapter(
     )
     weights = F.normalize(correlation * shares, p=1, dim=1)
     big, small = (_root_mean_square(maps) for maps in (teacher_activation, student_activation))
-    return big[:, None] * weights * torch.where(small > 0, 1 / small.clamp(min=1e-30), 0)
+    return (
+        big[:, None] * weights * torch.where(small > 0, 1 / small.clamp(min=torch.finfo(small.dtype).tiny), 0)
+    )
 
 
 def _root_mean_square(activation: Tensor) -> Tensor:
     """Of every channel over examples and positions, (channels,)."""
-    return _as_maps(activation).square().mean(dim=(0, 2, 3)).sqrt()
+    maps, scale = _scaled(_as_maps(activation))
+    return maps.square().mean(dim=(0, 2, 3)).sqrt() * scale[0, :, 0, 0]
 
 
-def _check_layer(name: str, activation: Tensor, examples: int) -> None:
-    if not activation.is_floating_point() or activation.ndim not in (2, 4) or len(activation) != examples:
-        raise CourseError(
-            f"{name} must be floating point of shape (N, channels) or (N, channels, H, W) with N = {examples}, "
-            f"got {activation.dtype} {tuple(activation.shape)}"
-        )
+def _check_layer(name: str, activation: Tensor, examples: int | None = None) -> None:
+    """Refuse what is not a layer's activations, of so many examples if a number is given."""
+    if isinstance(activation, Tensor):
+        fits = activation.is_floating_point() and activation.ndim in (2, 4) and 0 not in activation.shape
+        if fits and examples in (None, len(activation)):
+            return
+    came = (
+        f"{activation.dtype} {tuple(activation.shape)}"
+        if isinstance(activation, Tensor)
+        else type(activation).__name__
+    )
+    number = "N ≥ 1" if examples is None else f"N = {examples}"
+    raise CourseError(
+        f"{name} must be floating point of shape (N, channels) or (N, channels, H, W) with {number}, got {came}"
+    )
 
 
 def _as_maps(activation: Tensor) -> Tensor:
     """(N, channels, H, W) in float32 or wider; a dense layer is a map of one position."""
     wide = activation.detach().to(torch.promote_types(activation.dtype, torch.float32))
     return wide if wide.ndim == 4 else wide[:, :, None, None]
+
+
+def _scaled(maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Every channel divided by a power of two, to numbers about 1, and the powers, (1, channels, 1, 1)."""
+    scale = powers_of_two(maps.abs().amax(dim=(0, 2, 3), keepdim=True))
+    return maps / scale, scale
 
 
 def _standardised(maps: Tensor) -> Tensor:

@@ -1,15 +1,20 @@
 """Reads files out of a tar archive straight into memory, and refuses archives that are damaged or not to be trusted."""
 
+import gzip
+import io
 import lzma
 import tarfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from course_lib.errors import CourseError
 from course_lib.progress import progress_bar
 
 SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.xz")
+_FORMATS = ((b"\x1f\x8b", gzip.open), (b"\xfd7zXZ\x00", lzma.open))
+_MOST = 2**26  # bytes that are read at once, of a header or a file
 _DAMAGE = (tarfile.TarError, lzma.LZMAError, zlib.error, EOFError, OSError)
 
 
@@ -33,7 +38,7 @@ def read_archive(
         size = path.stat().st_size // 1024
         with (
             path.open("rb") as raw,
-            tarfile.open(fileobj=raw, mode="r:*") as tar,
+            _open(raw) as tar,
             progress_bar(f"Reading {path.name} (KiB)", size, progress) as advance,
         ):
             seen = total = 0
@@ -61,6 +66,37 @@ def read_archive(
             "copy or download it again"
         ) from error
     return found
+
+
+def _open(raw: BinaryIO) -> tarfile.TarFile:
+    """The archive, whatever it is compressed with."""
+    begin = raw.read(6)
+    raw.seek(0)
+    unpack = next((unpack for magic, unpack in _FORMATS if begin.startswith(magic)), None)
+    plain = raw if unpack is None else cast(BinaryIO, unpack(raw))
+    return tarfile.open(fileobj=_InPieces(plain), mode="r:")
+
+
+class _InPieces(io.RawIOBase):
+    """A file that is not read in larger pieces than an image file needs.
+
+    tarfile reads a long name, or another header, of whatever size it claims, and a few compressed bytes can be many.
+    """
+
+    def __init__(self, file: BinaryIO):
+        super().__init__()
+        self._file = file
+
+    def read(self, size: int = -1, /) -> bytes:
+        if not 0 <= size <= _MOST:
+            raise tarfile.ReadError(f"a header claims {size} bytes")
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
 
 
 def _check_end(tar: tarfile.TarFile) -> None:

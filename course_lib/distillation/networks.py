@@ -1,7 +1,10 @@
 """Networks, AlexNet or any other: how they are made, and as files, for other distillations and for use."""
 
+import hashlib
 import importlib
 import inspect
+import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +18,11 @@ from course_lib.data import Dataset
 from course_lib.errors import CourseError
 from course_lib.files import content_hash, save_atomically
 from course_lib.models import alexnet, evaluating
+from course_lib.saved import load_plain
 from course_lib.training.recipe import name_of_function
+
+# Of one input, far above any image's: nothing is made for what a file only claims.
+_MOST_PIXELS = 2**27
 
 
 @dataclass(frozen=True)
@@ -123,8 +130,8 @@ def save_network(path: Path, model: nn.Module, settings: Mapping[str, Any]) -> N
         CourseError: the file cannot be written.
     """
     weights = {name: value.detach().cpu() for name, value in model.state_dict().items()}
-    content = {"settings": dict(settings), "weights": weights, "checksum": content_hash(*weights.values())}
-    if not path.is_file() or _read(path).get("checksum") != content["checksum"]:
+    content = {"settings": dict(settings), "weights": weights, "checksum": _checksum(settings, weights)}
+    if not path.is_file() or _checksum_in(path) != content["checksum"]:
         save_atomically(path, content)
 
 
@@ -148,23 +155,22 @@ def load_network(
     path = Path(path)
     if not path.is_file():
         raise CourseError(f"no network can be read from {path}: it is not a file")
-    kept = _read(path)
+    settings, weights = _content(path)
+    made_for = tuple(settings["image_shape"]), settings["num_classes"]
+    if build is None and "function" in settings:
+        raise CourseError(
+            f"{path} holds a network that {settings['function']} made: give that function as build"
+        )
     try:
-        settings, weights = kept["settings"], kept["weights"]
-        made_for = tuple(settings["image_shape"]), settings["num_classes"]
-        whole = kept["checksum"] == content_hash(*weights.values())
-        if build is None and "function" in settings:
-            raise CourseError(
-                f"{path} holds a network that {settings['function']} made: give that function as build"
-            )
+        if build is None:
+            with torch.device("meta"):  # where nothing is large
+                _check_shapes(alexnet(**settings), weights)
         model = alexnet(**settings) if build is None else _built(build, *made_for)
         model.load_state_dict(weights)
-    except CourseError:
-        raise
     except Exception as error:  # whatever comes of what a stranger wrote
-        raise CourseError(f"{path} holds no network of course distill ({type(error).__name__})") from error
-    if not whole or not all(torch.isfinite(value).all() for value in weights.values()):
-        raise CourseError(f"{path} is damaged: its weights are not those that were written, or not finite")
+        raise CourseError(
+            f"{path} holds no network of course distill ({type(error).__name__}: {error})"
+        ) from error
     if dataset is not None and made_for != (dataset.image_shape, dataset.num_classes):
         raise CourseError(
             f"{path} holds a network for {made_for[0]} and {made_for[1]} classes, not for {dataset.title} with "
@@ -186,10 +192,49 @@ def _wanted(function: Callable, image_shape: tuple[int, ...], num_classes: int) 
     return {name: known[name] for name in inspect.signature(function).parameters if name in known}
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """What a file holds, if it is of any use."""
+def _check_shapes(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights that are not a network's, before it is made as large as its settings say."""
+    for name, value in network.state_dict().items():
+        if name not in weights or weights[name].shape != value.shape:
+            came = tuple(weights[name].shape) if name in weights else "none"
+            raise CourseError(f"by its settings {name} has shape {tuple(value.shape)}, got {came}")
+
+
+def _content(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Settings and weights in a file, as they were written."""
     try:
-        kept = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception:  # whatever is thrown by what a stranger wrote
-        return {}
-    return kept if isinstance(kept, dict) else {}
+        kept = load_plain(path)
+        settings, weights = kept["settings"], kept["weights"]
+        # Files of version 0.1.0 have a checksum of the numbers alone.
+        whole = kept["checksum"] in (_checksum(settings, weights), content_hash(*weights.values()))
+        shape, classes = settings["image_shape"], settings["num_classes"]
+        fits = all(type(size) is int and size > 0 for size in (*shape, classes))
+        # Each class has at least one weight.
+        fits = (
+            fits and math.prod(shape) <= _MOST_PIXELS and classes <= sum(map(torch.numel, weights.values()))
+        )
+    except Exception as error:  # whatever comes of what a stranger wrote
+        raise CourseError(
+            f"{path} holds no network of course distill ({type(error).__name__}: {error})"
+        ) from error
+    if not whole or not all(torch.isfinite(value).all() for value in weights.values()):
+        raise CourseError(f"{path} is damaged: its content is not what was written, or not finite")
+    if not fits:
+        raise CourseError(f"{path} holds no network: it claims inputs {shape} and {classes} classes")
+    return settings, weights
+
+
+def _checksum(settings: Mapping[str, Any], weights: Mapping[str, Tensor]) -> str:
+    """Of settings, names, types, shapes and numbers."""
+    names = [(name, str(value.dtype), list(value.shape)) for name, value in weights.items()]
+    words = json.dumps([settings, names], sort_keys=True) + content_hash(*weights.values())
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _checksum_in(path: Path) -> str | None:
+    """The checksum that a file holds, if it is of any use."""
+    try:
+        kept = load_plain(path)
+    except (CourseError, OSError):
+        return None
+    return kept.get("checksum") if isinstance(kept, dict) else None

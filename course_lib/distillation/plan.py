@@ -19,7 +19,7 @@ from course_lib.errors import (
     check_positive,
 )
 from course_lib.fields import check_settings, described, setting
-from course_lib.losses._jacobian import ESTIMATORS
+from course_lib.losses.jacobian import ESTIMATORS
 from course_lib.training import Objective, Recipe, named_objective
 
 _TEST = 0.2  # of the pictures of a folder that does not say which are for the test

@@ -1,7 +1,6 @@
 """Judges a learner's answer in words, and never lets it raise: an empty or a broken answer is a normal thing here."""
 
 import ast
-import functools
 import importlib
 import importlib.util
 import inspect
@@ -13,12 +12,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 import torch
 
 from course_lib.errors import CourseError
+from course_lib.exercises.guard import Surroundings, copied, random_numbers_kept
 from course_lib.files import LIBRARY
 
 
@@ -94,20 +93,24 @@ def solution_text(exercise: Exercise) -> str:
 
 
 def judge(exercise: Exercise, answer: Any) -> Verdict:
-    """The verdict on ``answer``; never raises, whatever the answer does."""
+    """The verdict on ``answer``; never raises, whatever the answer does, and leaves all else as it was."""
     if answer is None or answer is Ellipsis:
         return _not_answered(exercise)
     given = _code(exercise.given)
     if given is not None and _code(answer) == given:
         return _not_answered(exercise, "the code is still the given one")
+    around = Surroundings()
     try:
-        message = exercise.check(_guarded(answer))
+        with random_numbers_kept():
+            message = exercise.check(_guarded(answer, around))
     except _NotAnswered:
         return _not_answered(exercise)
     except _Crashed as crash:
         return Verdict(State.WRONG, f"Your answer stopped with {_describe(crash.__cause__)}")
     except (Exception, SystemExit) as error:
         return Verdict(State.WRONG, f"The check cannot use your answer: {_describe(error)}")
+    finally:
+        around.restore()
     return (
         Verdict(State.RIGHT, f"{exercise.title}: right.")
         if message is None
@@ -135,30 +138,25 @@ def _code(function: Any) -> str | None:
     return "\n".join(map(ast.unparse, [definition.args, *body]))
 
 
-def _guarded(answer: Any) -> Any:
-    """A function is given copies of the check's tensors, so that one that changes its input cannot bend the check."""
-    if not isinstance(answer, FunctionType | BuiltinFunctionType | functools.partial):
+def _guarded(answer: Any, around: Surroundings) -> Any:
+    """What can be called cannot bend the check: it is given copies, and what it changes around it is put back."""
+    if not callable(answer):
         return answer
 
     def guarded(*arguments: Any, **settings: Any) -> Any:
         try:
-            result = answer(
-                *map(_copy, arguments), **{name: _copy(value) for name, value in settings.items()}
-            )
+            result = answer(*copied(arguments), **copied(settings))
         except NotImplementedError as error:
             raise _NotAnswered from error
         except (Exception, SystemExit) as error:  # exit() is a way to crash too
             raise _Crashed from error
+        finally:
+            around.restore()
         if result is None or result is Ellipsis:
             raise _NotAnswered
         return result
 
     return guarded
-
-
-def _copy(value: Any) -> Any:
-    # A clone stays in the graph: a check can still ask for gradients with respect to its own tensor.
-    return value.clone() if isinstance(value, torch.Tensor) else value
 
 
 def _describe(error: BaseException | None) -> str:

@@ -3,8 +3,7 @@
 Reductions are the same everywhere: sum over classes and features, mean over examples.
 """
 
-from course_lib.losses._common import NO_LABEL, class_dimension
-from course_lib.losses._jacobian import PullBack, differentiates, soft_gradients
+from course_lib.losses.common import NO_LABEL, class_dimension
 from course_lib.losses.confidence_weighted import confidence_weighted_loss
 from course_lib.losses.double_backpropagation import double_backpropagation_loss
 from course_lib.losses.gradient import gradient_loss, gradient_matching_loss
@@ -16,6 +15,7 @@ from course_lib.losses.hypersphere import (
     radius_loss,
     spherical_soft_target_loss,
 )
+from course_lib.losses.jacobian import PullBack, differentiates, soft_gradients
 from course_lib.losses.label_smoothing import smoothed_label_loss
 from course_lib.losses.layer import input_gradient_loss, layer_response_loss
 from course_lib.losses.logit import logit_loss

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from course_lib.losses._common import at_least_float32, check_labels, check_logits, log_softmax
+from course_lib.losses.common import at_labels, at_least_float32, check_labels, check_logits, log_softmax
 
 
 def confidence_weighted_loss(student_logits: Tensor, teacher_logits: Tensor, labels: Tensor) -> Tensor:
@@ -20,10 +20,10 @@ def confidence_weighted_loss(student_logits: Tensor, teacher_logits: Tensor, lab
         A scalar in nats: sum over classes, weighted mean over examples. Equal weights give ``hard_label_loss``.
 
     Raises:
-        CourseError: a shape or type does not fit.
+        CourseError: a shape or type does not fit; on a CPU also a label that is not a class.
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     check_labels(labels, student_logits)
     sure = at_least_float32(teacher_logits.detach()).softmax(dim=1).amax(dim=1)  # (N,)
-    right = log_softmax(student_logits).gather(1, labels[:, None])[:, 0]  # (N,)
+    right = at_labels(log_softmax(student_logits).t(), labels)  # (N,)
     return -(sure / sure.sum() * right).sum()

@@ -1,10 +1,9 @@
 """Double backpropagation: the slope of the loss itself is kept small, in place of the slopes of all logits."""
 
-import torch
 from torch import Tensor
 
-from course_lib.losses._common import check_labels, check_logits, log_softmax
-from course_lib.losses._jacobian import PullBack, checked_matrix, columns_of, differentiates, pull_back
+from course_lib.losses.common import check_labels, check_logits, log_softmax, one_hot
+from course_lib.losses.jacobian import PullBack, checked_matrix, columns_of, differentiates, pull_back
 
 
 @differentiates("inputs")
@@ -28,8 +27,7 @@ def double_backpropagation_loss(student_logits: Tensor, labels: Tensor, inputs: 
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)
-    classes = torch.arange(student_logits.shape[1], device=student_logits.device)
-    wrong = log_softmax(student_logits).exp() - (labels[:, None] == classes).to(student_logits)  # ∂CE/∂F
+    wrong = log_softmax(student_logits).exp() - one_hot(labels, student_logits.detach())  # ∂CE/∂F
     matrix = checked_matrix(student_logits, wrong[:, :, None], inputs)
     (gradients,) = pull_back(student_logits, inputs, columns_of(matrix, len(student_logits)))
     return gradients.square().sum() / len(student_logits)

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import check_finite
-from course_lib.losses._jacobian import (
+from course_lib.losses.common import check_finite
+from course_lib.losses.jacobian import (
     PullBack,
     checked_matrix,
     differentiates,

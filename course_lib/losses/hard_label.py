@@ -2,8 +2,11 @@
 
 from torch import Tensor
 
-from course_lib.losses._common import (
+from course_lib.errors import CourseError
+from course_lib.losses.common import (
     NO_LABEL,
+    at_labels,
+    can_be_seen,
     check_labels,
     check_mask,
     check_outputs,
@@ -27,14 +30,21 @@ def hard_label_loss(student_logits: Tensor, labels: Tensor, mask: Tensor | None 
         A scalar in nats: sum over classes, mean over all positions that count; 0 if there are none.
 
     Raises:
-        CourseError: a shape or type does not fit.
+        CourseError: a shape or type does not fit; on a CPU also a label that is not a class, or a share below 0.
     """
     check_outputs(student_logits=student_logits)
     check_labels(labels, student_logits, soft=True)
     check_mask(mask, student_logits)
     log_q = log_shares(student_logits)  # (C, N, ...)
     if labels.is_floating_point():
+        _check_shares(labels, mask)
         return mean_over(-(classes_first(labels) * log_q).sum(dim=0), mask)
     known = labels != NO_LABEL
-    right = log_q.gather(0, labels.clamp(min=0).unsqueeze(0)).squeeze(0)  # (N, ...)
+    right = at_labels(log_q, labels.where(known, 0))  # (N, ...)
     return mean_over(-right, known if mask is None else known & mask)
+
+
+def _check_shares(labels: Tensor, mask: Tensor | None) -> None:
+    """Logits given for shares would be learned without a word; where a mask is given, anything may be outside it."""
+    if mask is None and can_be_seen(labels) and not (lowest := labels.detach().amin()) >= 0:
+        raise CourseError(f"labels must be shares of the classes, at least 0, got {lowest:g}")

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import at_least_float32, check_logits
+from course_lib.losses.common import at_least_float32, check_logits, powers_of_two
 from course_lib.losses.soft_target import soft_target_loss
 
 
@@ -29,7 +29,7 @@ def radius_loss(student: Tensor, teacher: Tensor) -> Tensor:
         CourseError: not floating point, no numbers, or not equally many examples.
     """
     own, target = _flat(student, teacher, equal=False)
-    gap = _radius(own) / own.shape[1] ** 0.5 - _radius(target) / target.shape[1] ** 0.5  # (N,)
+    gap = _length(own)[0] / own.shape[1] ** 0.5 - _length(target)[0] / target.shape[1] ** 0.5  # (N, 1)
     return gap.square().mean()
 
 
@@ -50,10 +50,11 @@ def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
         CourseError: as ``radius_loss``, or not equally many numbers for each example.
     """
     own, target = _flat(student, teacher)
-    halves = (_direction(own) - _direction(target)).square().sum(dim=1) / 2  # (N,)
+    (r_s, own_is_zero), (r_t, target_is_zero) = _length(own), _length(target)
+    apart = _direction(own, r_s, own_is_zero) - _direction(target, r_t, target_is_zero)
+    halves = apart.square().sum(dim=1, keepdim=True) / 2  # (N, 1)
     # A zero vector beside another has half the squared distance 1/2; one half more makes it the right angle's 1.
-    one_is_zero = own.any(dim=1) != target.any(dim=1)
-    return (halves + one_is_zero / 2).mean()
+    return (halves + (own_is_zero != target_is_zero) / 2).mean()
 
 
 def magnitude_loss(student: Tensor, teacher: Tensor) -> Tensor:
@@ -91,16 +92,19 @@ def hypersphere_split(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]
         CourseError: as ``angle_loss``.
     """
     own, target = _flat(student, teacher)
-    r_s, r_t = _radius(own), _radius(target)  # (N,)
+    largest = torch.maximum(own.abs(), target.abs()).detach().amax(dim=1, keepdim=True)
+    scale = powers_of_two(largest)  # (N, 1), for products that would overflow or vanish
+    own, target = own / scale, target / scale
+    (r_s, own_is_zero), (r_t, target_is_zero) = _length(own), _length(target)
     step = own - target
     # r_s − r_t, but from the difference of the vectors: two large radii would cancel.
-    gap = (step * (own + target)).sum(dim=1) / (r_s + r_t)
+    gap = (step * (own + target)).sum(dim=1, keepdim=True) / (r_s + r_t)
     # 2 r_s r_t (1 − cos θ) = r_s r_t ‖u_s − u_t‖² = r_s/r_t ‖z_s − z_t − (r_s − r_t) u_s‖², or with s and t exchanged;
     # the one whose quotient is below 1 does not blow rounding up.
-    smaller = (r_s < r_t)[:, None]
-    unit = torch.where(smaller, _direction(own), _direction(target))
-    across = (step - gap[:, None] * unit).square().sum(dim=1)
-    return gap.square(), torch.minimum(r_s, r_t) / torch.maximum(r_s, r_t) * across
+    unit = torch.where(r_s < r_t, _direction(own, r_s, own_is_zero), _direction(target, r_t, target_is_zero))
+    across = (step - gap * unit).square().sum(dim=1, keepdim=True)
+    angle_part = torch.minimum(r_s, r_t) / torch.maximum(r_s, r_t) * across
+    return (scale * gap).square()[:, 0], (scale * angle_part * scale)[:, 0]
 
 
 def spherical_soft_target_loss(
@@ -127,24 +131,32 @@ def spherical_soft_target_loss(
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     own, target = (_centred(at_least_float32(logits)) for logits in (student_logits, teacher_logits.detach()))
-    radius = _radius(target).mean()
-    return soft_target_loss(radius * _direction(own), radius * _direction(target), temperature)
+    (r_s, own_is_zero), (r_t, target_is_zero) = _length(own), _length(target)
+    radius = r_t.mean()
+    return soft_target_loss(
+        radius * _direction(own, r_s, own_is_zero),
+        radius * _direction(target, r_t, target_is_zero),
+        temperature,
+    )
 
 
 def _centred(logits: Tensor) -> Tensor:
     return logits - logits.mean(dim=1, keepdim=True)
 
 
-def _radius(flat: Tensor) -> Tensor:
-    """‖z‖ of every row, (N,); the smallest normal number inside the root gives it a slope at zero, 0 instead of NaN."""
-    return (flat.square().sum(dim=1) + torch.finfo(flat.dtype).tiny).sqrt()
+def _length(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """‖z‖ of every row, (N, 1), and whether it is zero, or too small for full precision, (N, 1).
+
+    The smallest normal number inside the root gives it a slope at zero, 0 instead of NaN.
+    """
+    largest = flat.detach().abs().amax(dim=1, keepdim=True)
+    scale, tiny = powers_of_two(largest), torch.finfo(flat.dtype).tiny
+    return scale * ((flat / scale).square().sum(dim=1, keepdim=True) + tiny).sqrt(), largest < tiny
 
 
-def _direction(flat: Tensor) -> Tensor:
+def _direction(flat: Tensor, length: Tensor, is_zero: Tensor) -> Tensor:
     """z/‖z‖ of every row, (N, d). A zero vector stays zero; it is divided by 1, or its gradient would be 1e19."""
-    squares = flat.square().sum(dim=1)
-    is_zero = squares <= torch.finfo(flat.dtype).tiny  # also where the squares underflow
-    return flat / torch.where(is_zero, 1.0, squares).sqrt()[:, None]
+    return flat / torch.where(is_zero, 1.0, length)
 
 
 def _flat(student: Tensor, teacher: Tensor, *, equal: bool = True) -> tuple[Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from torch import Tensor
 
 from course_lib.errors import check_below_one
-from course_lib.losses._common import check_labels, check_logits, log_softmax
+from course_lib.losses.common import at_labels, check_labels, check_logits, log_softmax, numbers_seen
 
 
 def smoothed_label_loss(student_logits: Tensor, labels: Tensor, smoothing: float | Tensor) -> Tensor:
@@ -18,12 +18,12 @@ def smoothed_label_loss(student_logits: Tensor, labels: Tensor, smoothing: float
         A scalar in nats: sum over classes, mean over examples. Its least value is the targets' entropy, above 0.
 
     Raises:
-        CourseError: a shape or type does not fit, or a smoothing outside [0, 1).
+        CourseError: a shape or type does not fit, or a smoothing outside [0, 1); on a CPU also a label that is not a
+            class.
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)
-    if not isinstance(smoothing, Tensor):
-        check_below_one(smoothing=smoothing)
+    check_below_one(**numbers_seen(smoothing=smoothing))
     log_q = log_softmax(student_logits)  # (N, C)
-    right = log_q.gather(1, labels[:, None])[:, 0]  # (N,)
+    right = at_labels(log_q.t(), labels)  # (N,)
     return -((1 - smoothing) * right + smoothing * log_q.mean(dim=1)).mean()

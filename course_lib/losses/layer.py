@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import at_least_float32, on_smaller_grid
-from course_lib.losses._jacobian import PullBack, differentiates
+from course_lib.losses.common import at_least_float32, check_logits, on_smaller_grid
 from course_lib.losses.gradient import gradient_loss
+from course_lib.losses.jacobian import PullBack, differentiates
 
 
 def layer_response_loss(
@@ -42,8 +42,9 @@ def layer_response_loss(
         raise CourseError(
             f"adapter must be given where channels differ, {channels[1]} of the student, {channels[0]}"
         )
-    if adapter is not None and adapter.shape != channels:
-        raise CourseError(f"adapter must have shape {channels}, (C_big, C_small), got {tuple(adapter.shape)}")
+    if adapter is not None and (not isinstance(adapter, Tensor) or adapter.shape != channels):
+        came = tuple(adapter.shape) if isinstance(adapter, Tensor) else type(adapter).__name__
+        raise CourseError(f"adapter must be a tensor of shape {channels}, (C_big, C_small), got {came}")
     student, teacher = at_least_float32(student_response), at_least_float32(teacher_response.detach())
     if student.ndim == 4:
         student, teacher = on_smaller_grid(student, teacher)
@@ -69,6 +70,7 @@ def input_gradient_loss(
     Raises:
         CourseError: as in ``gradient_loss``.
     """
+    check_logits(columns=1, student_logits=student_logits)
     # Made where it is used: a copy from the CPU would make the GPU wait at every step.
     identity = torch.eye(student_logits.shape[1], dtype=student_logits.dtype, device=student_logits.device)
     return gradient_loss(student_logits, inputs, identity, estimator=estimator)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from course_lib.losses._common import check_mask, check_outputs, classes_first, mean_over
+from course_lib.losses.common import check_mask, check_outputs, classes_first, mean_over
 
 
 def logit_loss(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | None = None) -> Tensor:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import check_positive
-from course_lib.losses._jacobian import PullBack, checked_matrix, columns_of, differentiates, pull_back
+from course_lib.losses.common import can_be_seen, check_positive
+from course_lib.losses.jacobian import PullBack, checked_matrix, columns_of, differentiates, pull_back
 
 
 @differentiates("activations")
@@ -79,7 +79,7 @@ def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> 
     if not isinstance(target_norm, Tensor):
         # Looked at as plain numbers: a value of a tensor cannot be, where a training step is recorded.
         numbers = list(target_norm) if isinstance(target_norm, Sequence) else [target_norm]
-        if not all(isinstance(each, Real) for each in numbers):
+        if not all(isinstance(each, Real) and not isinstance(each, bool) for each in numbers):
             raise CourseError(f"target_norm must be a number or one per layer, got {target_norm!r}")
         if not all(0 <= each < math.inf for each in numbers):
             raise CourseError(f"target_norm must be finite and at least 0, got {target_norm}")
@@ -91,4 +91,6 @@ def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> 
         raise CourseError(
             f"target_norm must be one number or one per layer ({layers}), got shape {tuple(target_norm.shape)}"
         )
+    if can_be_seen(target_norm) and not ((target_norm >= 0) & (target_norm < math.inf)).all():
+        raise CourseError(f"target_norm must be finite and at least 0, got {target_norm.tolist()}")
     return target_norm.to(squares).reshape(-1, 1)

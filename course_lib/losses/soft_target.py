@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from course_lib.losses._common import check_mask, check_outputs, check_positive, log_shares, mean_over
+from course_lib.losses.common import check_mask, check_outputs, check_positive, log_shares, mean_over
 
 
 def soft_target_loss(

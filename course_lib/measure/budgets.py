@@ -77,12 +77,15 @@ def budget_curve(
     Raises:
         CourseError: the budgets differ, there are none, or one is not a positive integer; and as in ``compare``.
     """
+    for name, each in (("candidate", candidate), ("baseline", baseline)):
+        if not isinstance(each, Mapping):
+            raise CourseError(f"{name} must hold results by number of steps, got {type(each).__name__}")
+        for steps in each:
+            if not isinstance(steps, int) or isinstance(steps, bool) or steps < 1:
+                raise CourseError(f"budgets must be numbers of steps of at least 1, got {steps!r}")
     if set(candidate) != set(baseline) or not candidate:
         first, second = (", ".join(map(str, sorted(each))) or "none" for each in (candidate, baseline))
         raise CourseError(f"candidate and baseline must have the same budgets, got {first} and {second}")
-    for steps in candidate:
-        if not isinstance(steps, int) or steps < 1:
-            raise CourseError(f"budgets must be numbers of steps of at least 1, got {steps!r}")
     budgets = sorted(candidate)
     found = {
         str(steps): compare(

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from numbers import Real
 
 import numpy as np
 from scipy import stats
@@ -69,8 +70,8 @@ def interval(values: Iterable[float], *, confidence: float = CONFIDENCE) -> Inte
     """
     runs = _numbers("values", values)
     _check_confidence(confidence)
-    mean = float(runs.mean())
-    half = float(stats.t.ppf((1 + confidence) / 2, len(runs) - 1) * _standard_error(runs))
+    mean, error = _mean_and_error(runs)
+    half = float(stats.t.ppf((1 + confidence) / 2, len(runs) - 1)) * error
     return Interval(mean, mean - half, mean + half)
 
 
@@ -91,12 +92,13 @@ def compare(
         candidate: one result per seed, at least two.
         baseline: the other method's results, seeds in the same order.
         margin: the largest difference that would not matter to you, above 0, in the unit of the values; without one
-            the verdict is never "NO DIFFERENCE", except where all pairs are equal.
+            the verdict is never "NO DIFFERENCE", except where all pairs agree to 12 digits.
         higher_is_better: False for losses, errors and times. The difference keeps its sign; the verdict turns.
         confidence: coverage of the interval, in (0, 1).
 
     Raises:
-        CourseError: different numbers of runs, fewer than two, a value that is not finite, or a margin not above 0.
+        CourseError: different numbers of runs, fewer than two, a value that is not a finite number, a margin not above
+            0, or a direction that is not True or False.
     """
     first, second = _numbers("candidate", candidate), _numbers("baseline", baseline)
     if len(first) != len(second):
@@ -105,6 +107,9 @@ def compare(
         )
     if margin is not None:
         check_positive(margin=margin)
+    if not isinstance(higher_is_better, bool | np.bool_):
+        raise CourseError(f"higher_is_better must be True or False, got {higher_is_better!r}")
+    _check_confidence(confidence)
     gaps = first - second
     # Differences of rounding alone, such as 0.1 + 0.2 against 0.3, have no spread and would "beat" without a doubt.
     gaps[np.isclose(first, second, rtol=1e-12, atol=0)] = 0
@@ -126,8 +131,9 @@ def holm(comparisons: Mapping[str, Comparison], *, confidence: float = CONFIDENC
     Raises:
         CourseError: an empty mapping, or an entry that does not hold its pairs.
     """
-    if not comparisons:
-        raise CourseError("comparisons must hold at least one result of compare, got none")
+    if not isinstance(comparisons, Mapping) or not comparisons:
+        came = "none" if isinstance(comparisons, Mapping) else type(comparisons).__name__
+        raise CourseError(f"comparisons must hold at least one result of compare, by name, got {came}")
     for name, each in comparisons.items():
         if not isinstance(each, Comparison) or len(each.gaps) < 2:
             raise CourseError(
@@ -169,23 +175,31 @@ def _decide(gaps: np.ndarray, margin: float | None, higher_is_better: bool, conf
 
 
 def _p_value(gaps: np.ndarray) -> float:
-    error = _standard_error(gaps)
+    mean, error = _mean_and_error(gaps)
     if error == 0:
         return 0.0 if gaps.any() else 1.0
-    return float(2 * stats.t.sf(abs(gaps.mean()) / error, len(gaps) - 1))
+    return float(2 * stats.t.sf(abs(mean) / error, len(gaps) - 1))
 
 
-def _standard_error(runs: np.ndarray) -> float:
-    return float(runs.std(ddof=1) / math.sqrt(len(runs)))
+def _mean_and_error(runs: np.ndarray) -> tuple[float, float]:
+    """The mean and its standard error, of numbers whose squares may be too large or too small for a float."""
+    scale = 2.0 ** np.frexp(np.abs(runs).max())[1]  # a power of two rounds nothing
+    own = runs / scale
+    return float(own.mean() * scale), float(own.std(ddof=1) / math.sqrt(len(runs)) * scale)
 
 
 def _check_confidence(confidence: float) -> None:
-    if not 0 < confidence < 1:
+    if not isinstance(confidence, Real) or not 0 < confidence < 1:
         raise CourseError(f"confidence must lie between 0 and 1, got {confidence!r}")
 
 
 def _numbers(name: str, values: Iterable[float]) -> np.ndarray:
-    numbers = np.asarray([float(value) for value in values])
+    try:
+        if isinstance(values, str):  # which is made of digits, perhaps
+            raise TypeError
+        numbers = np.asarray([float(value) for value in values])
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise CourseError(f"{name} must hold one number per run, got {values!r:.80}") from error
     if len(numbers) < 2:
         raise CourseError(f"{name} must hold at least two runs for an interval, got {len(numbers)}")
     if not np.isfinite(numbers).all():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import check_logits
+from course_lib.losses.common import check_logits
 from course_lib.show.softened import HIGHEST, LOWEST, STEP, Answers, answers_of, softened
 from course_lib.show.style import BLACK, BLUE, GREY, VERMILION
 from course_lib.show.web import WebChart, Words, told, web_chart

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from course_lib.errors import CourseError
-from course_lib.losses._common import check_labels, check_logits, check_positive
+from course_lib.losses.common import check_labels, check_logits, check_positive
 from course_lib.show.figures import as_pictures
 
 # Sliders move log2 T, so that T = 1, 2, 4, 8 and 16 are hit exactly.

@@ -3,8 +3,8 @@
 import hashlib
 import io
 import logging
-import pickle
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,11 +15,20 @@ from torch import Tensor
 
 from course_lib.errors import CourseError, check_count
 from course_lib.files import clear_unfinished, write_atomically
+from course_lib.saved import load_plain
 from course_lib.training.identity import Identity
 from course_lib.training.processes import gather_objects, on_rank_zero
 
 _MAGIC = b"course_lib checkpoint 3\n"
-_CONTENT = ("identity", "teacher", "done", "seconds", "record", "parts", "random")
+_CONTENT: dict[str, Callable[[Any], bool]] = {  # what a checkpoint holds, and whether it is that
+    "identity": lambda value: all(isinstance(word, str) for pair in value.items() for word in pair),
+    "teacher": lambda value: all(isinstance(answers, Tensor) for answers in value.values()),
+    "done": lambda value: type(value) is int and value >= 0,
+    "seconds": lambda value: isinstance(value, float) and 0 <= value < math.inf,
+    "record": lambda value: value.ndim == 3 and value.is_floating_point(),  # (steps, terms + 1, students)
+    "parts": lambda value: isinstance(value["weights"], dict),
+    "random": lambda value: all(isinstance(each["cpu"], Tensor) for each in value),
+}
 _log = logging.getLogger(__name__)
 
 
@@ -76,6 +85,10 @@ class Weights:
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         with torch.no_grad():
             for name, value in self._tensors.items():
+                if state[name].shape != value.shape:  # it would be repeated along a dimension
+                    raise CourseError(
+                        f"{name} must have shape {tuple(value.shape)}, got {tuple(state[name].shape)}"
+                    )
                 value.copy_(state[name])
 
 
@@ -110,14 +123,17 @@ class CheckpointWriter:
         kept = self._newest()
         if kept is None:
             return 0, 0.0, None
-        for name, part in self._all(more).items():
-            # A training may be watched, or keep snapshots, that did not before.
-            if name in kept["parts"] or name not in ("watched", "snapshots"):
-                part.load_state_dict(kept["parts"][name])
-        random = kept["random"][self._fabric.global_rank]
-        torch.set_rng_state(random["cpu"])
-        if self._fabric.device.type == "cuda" and random["cuda"] is not None:
-            torch.cuda.set_rng_state(random["cuda"], self._fabric.device)
+        try:
+            for name, part in self._all(more).items():
+                # A training may be watched, or keep snapshots, that did not before.
+                if name in kept["parts"] or name not in ("watched", "snapshots"):
+                    part.load_state_dict(kept["parts"][name])
+            random = kept["random"][self._fabric.global_rank]
+            torch.set_rng_state(random["cpu"])
+            if self._fabric.device.type == "cuda" and random["cuda"] is not None:
+                torch.cuda.set_rng_state(random["cuda"], self._fabric.device)
+        except Exception as error:  # whatever comes of what a stranger wrote
+            raise _not_a_training(self._whole, error) from error
         return kept["done"], kept["seconds"], kept["record"]
 
     def save(self, done: int, seconds: float, record: Tensor, **more: Stateful | None) -> None:
@@ -197,29 +213,40 @@ def read(path: Path) -> dict[str, Any]:
     Raises:
         CourseError: it is not a checkpoint, or not complete.
     """
+    payload = _payload(Path(path))
     try:
-        data = Path(path).read_bytes()
+        content = load_plain(io.BytesIO(payload))
+        content = {name: content[name] for name in _CONTENT}
+        wrong = [name for name, fits in _CONTENT.items() if not fits(content[name])]
+        if wrong or len(content["record"]) != content["done"]:
+            raise CourseError(f"it does not hold what a checkpoint does: {(wrong or ['record'])[0]}")
+    except Exception as error:  # whatever comes of what a stranger wrote
+        raise _not_a_training(path, error) from error
+    return content
+
+
+def _payload(path: Path) -> bytes:
+    """What follows the checksum, if that is right."""
+    try:
+        with path.open("rb") as file:
+            magic, digest = file.read(len(_MAGIC)), file.read(64)
+            if not magic or not _MAGIC.startswith(magic):
+                raise CourseError(f"{path} is not a checkpoint of course_lib; move it out of the folder")
+            # In pieces: a file that is nearly all holes may claim any size.
+            if hashlib.file_digest(file, "sha256").hexdigest().encode() != digest:
+                raise CourseError(
+                    f"{path} is damaged or was changed: its content does not match its checksum; delete it, or ask to "
+                    "fall back on the one before (fall_back=True, --fall-back)"
+                )
+            file.seek(len(_MAGIC) + len(digest))
+            return file.read()
     except OSError as error:
         raise CourseError(f"cannot read the checkpoint {path}: {error.strerror or error}") from error
-    if not data.startswith(_MAGIC[: max(1, len(data))]):
-        raise CourseError(f"{path} is not a checkpoint of course_lib; move it out of the folder")
-    digest, payload = data[len(_MAGIC) : len(_MAGIC) + 64], data[len(_MAGIC) + 64 :]
-    if hashlib.sha256(payload).hexdigest().encode() != digest:
-        raise CourseError(
-            f"{path} is damaged or was changed: its content does not match its checksum; delete it, or ask to fall "
-            "back on the one before (fall_back=True, --fall-back)"
-        )
-    try:
-        content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
-        return {name: content[name] for name in _CONTENT}
-    except pickle.UnpicklingError as error:
-        raise CourseError(
-            f"{path} holds something other than tensors and plain values, which might run code; delete it"
-        ) from error
-    except Exception as error:  # whatever is thrown by what a stranger wrote
-        raise CourseError(
-            f"{path} holds no training ({type(error).__name__}: {error}); move it out of the folder"
-        ) from error
+
+
+def _not_a_training(path: Path | None, error: Exception) -> CourseError:
+    reason = str(error) if isinstance(error, CourseError) else f"{type(error).__name__}: {error}"
+    return CourseError(f"{path} holds no training that can go on ({reason}); move it out of the folder")
 
 
 def _write(file: Any, content: dict[str, Any]) -> None:

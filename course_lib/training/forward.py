@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from course_lib.losses import PullBack, soft_gradients
-from course_lib.losses._jacobian import products
+from course_lib.losses.jacobian import products
 from course_lib.models import Activations
 from course_lib.training.sources import INPUTS, SOFT_MATRIX, Source
 

@@ -80,7 +80,7 @@ def test_a_changed_image_in_a_tree_is_seen(make_tree, tmp_path, decoded):
     assert len(caches(tmp_path)) == 1
 
 
-@pytest.mark.parametrize("damage", ["truncated", "empty", "pixel", "pickle", "shape"])
+@pytest.mark.parametrize("damage", ["truncated", "empty", "pixel", "pickle", "shape", "title"])
 def test_a_damaged_cache_is_made_anew(make_tree, tmp_path, decoded, damage):
     tree = make_tree()
     before = pixels(load("cifar10", root=tree))
@@ -96,6 +96,8 @@ def test_a_damaged_cache_is_made_anew(make_tree, tmp_path, decoded, damage):
         path.write_bytes(changed)
     elif damage == "pickle":
         torch.save({"images": places.Root(tree)}, path)
+    elif damage == "title":
+        torch.save(torch.load(path, weights_only=True) | {"title": "another copy"}, path)
     else:
         stored = torch.load(path, weights_only=True)
         torch.save(stored | {"images": stored["images"].view(-1, 3, 16, 64)}, path)

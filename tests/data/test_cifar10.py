@@ -1,5 +1,6 @@
 """Every form of a local copy gives the same images; an incomplete, damaged or hostile one gives one sentence."""
 
+import gzip
 import shutil
 import tarfile
 
@@ -216,6 +217,25 @@ def test_a_huge_file_in_an_archive_is_not_read(make_tree, make_tar, refuses):
     member = tarfile.TarInfo("train/cat/a.jpg")
     member.size = 2**20 + 1
     refuses(make_tar(make_tree(), "c.tar.gz", member), r"'train/cat/a.jpg' of 1048577 bytes")
+
+
+@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+def test_a_header_of_any_size_is_not_read(make_tree, make_tar, tmp_path, kind, refuses):
+    """A long name of 128 MiB of zeros is 128 KiB in the file."""
+    member = tarfile.TarInfo("long")
+    member.type, member.size = kind, 2**27
+    path = tmp_path / "c.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(member.tobuf())
+        for _ in range(2**7):
+            file.write(bytes(2**20))
+    refuses(path, "cannot be read as an archive.*a header claims 134217728 bytes")
+
+
+def test_a_file_of_holes_in_place_of_an_official_one_is_not_read(official, refuses):
+    with (official / "data_batch_3").open("r+b") as file:
+        file.truncate(10**11)
+    refuses(official, "data_batch_3 that is not the official file")
 
 
 def test_an_archive_of_another_data_set_does_not_fill_the_memory(make_tree, make_tar, monkeypatch, refuses):

@@ -2,11 +2,13 @@
 
 import functools
 import json
+import random
 
+import numpy as np
 import pytest
 import torch
 
-from course_lib import exercises
+from course_lib import exercises, losses
 from course_lib.errors import CourseError
 from course_lib.exercises import engine
 from course_lib.exercises.engine import Exercise, State, judge
@@ -122,6 +124,111 @@ def test_an_answer_that_changes_its_input_cannot_bend_the_check():
         return result
 
     assert judge(DOUBLE, spoil).state is State.RIGHT
+
+
+class Doubler(torch.nn.Module):
+    def forward(self, values):
+        return 2 * values
+
+    def spoiling(self, values):
+        result = 2 * values
+        values.detach().zero_()
+        return result
+
+
+class Twice:
+    """Its instances double; called itself, it is no answer."""
+
+    __call__ = Doubler.spoiling
+
+
+@pytest.mark.parametrize(
+    "answer", [Doubler(), Doubler().spoiling, Twice(), functools.partial(Doubler.spoiling, None)]
+)
+def test_modules_methods_and_objects_are_judged_like_functions(answer):
+    assert judge(DOUBLE, answer).state is State.RIGHT
+
+
+@pytest.mark.parametrize("answer", [Doubler(), Twice()])
+def test_modules_and_objects_that_crash_or_are_not_written_yet_are_told_like_functions(answer):
+    exercise = Exercise("77.4", "Three", lambda f: f(1, 2, 3), "", None, ())
+    assert "Your answer stopped with TypeError" in judge(exercise, answer).message
+
+    class Stub(torch.nn.Module):
+        def forward(self, values): ...
+
+    assert judge(DOUBLE, Stub()).state is State.NOT_ANSWERED
+
+
+def test_tensors_in_lists_and_dictionaries_and_arrays_are_copied_too():
+    def check(answer):
+        parts = [torch.ones(2)], {"a": (torch.ones(2), np.ones(2))}
+        answer(*parts)
+        answer(parts[0], settings=parts[1])
+        return None if parts[0][0].all() and parts[1]["a"][0].all() and parts[1]["a"][1].all() else "bent"
+
+    def spoil(values, settings):
+        values.pop().zero_()
+        first, second = settings.pop("a")
+        first.zero_()
+        second[:] = 0
+        return 1
+
+    assert judge(Exercise("77.4", "Parts", check, "", None, ()), spoil).state is State.RIGHT
+
+
+REAL = torch.softmax, torch.nn.functional.softmax, losses.soft_target_loss, engine.difference
+
+
+def patched():
+    return torch.softmax, torch.nn.functional.softmax, losses.soft_target_loss, engine.difference
+
+
+def bend(values):
+    """Right where everything that a check could compare with is changed."""
+    torch.softmax = torch.nn.functional.softmax = losses.soft_target_loss = lambda *given, **more: values
+    engine.difference = lambda *given, **more: None
+    torch.set_default_dtype(torch.float64)
+    torch.set_grad_enabled(False)
+    torch.manual_seed(3)
+    random.seed(3)
+    np.random.seed(3)
+    return torch.zeros(2)
+
+
+def bend_and_crash(values):
+    bend(values)
+    raise RuntimeError
+
+
+@pytest.mark.parametrize("answer", [bend, bend_and_crash])
+def test_what_an_answer_changes_around_it_is_put_back_before_the_check_goes_on(answer):
+    seen = []
+
+    def check(guarded):
+        try:
+            return guarded(torch.ones(2)) is None or "wrong"
+        finally:
+            seen.append((patched(), torch.get_default_dtype(), torch.is_grad_enabled()))
+
+    states = torch.get_rng_state(), random.getstate(), np.random.get_state()
+    assert judge(Exercise("77.4", "Bend", check, "", None, ()), answer).state is State.WRONG
+    assert seen == [(REAL, torch.float32, True)]
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert random.getstate() == states[1]
+    assert np.array_equal(np.random.get_state()[1], states[2][1])
+
+
+def test_an_answer_that_is_compared_by_code_of_its_own_is_put_back_too():
+    class Bends:
+        def __eq__(self, other):
+            bend(other)
+            return False
+
+        __hash__ = None
+
+    assert judge(NUMBER, Bends()).state is State.WRONG
+    assert (patched(), torch.get_default_dtype(), torch.is_grad_enabled()) == (REAL, torch.float32, True)
 
 
 def test_gradients_reach_the_checks_own_tensors():

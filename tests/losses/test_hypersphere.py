@@ -218,3 +218,47 @@ def test_spherical_soft_targets_are_soft_targets_of_logits_on_the_teachers_spher
 def test_bad_input_is_answered_in_one_sentence(loss, arguments, message):
     with pytest.raises(CourseError, match=message):
         loss(*arguments)
+
+
+@pytest.mark.parametrize("size", [1e-37, 1e-20, 1e20, 1e37])
+def test_lengths_whose_squares_leave_float32_have_the_same_angles(size):
+    student, teacher = STUDENT.float().requires_grad_(), TEACHER.float()
+    wanted, (slope,) = (
+        angle_loss(student, teacher),
+        torch.autograd.grad(angle_loss(student, teacher), student),
+    )
+    scaled = (student.detach() * size).requires_grad_()
+    for found in (
+        angle_loss(scaled, teacher),
+        angle_loss(scaled, teacher * size),
+        angle_loss(teacher, scaled),
+    ):
+        torch.testing.assert_close(found, wanted)
+    (found,) = torch.autograd.grad(angle_loss(scaled, teacher), scaled)
+    torch.testing.assert_close(found * size, slope, rtol=1e-4, atol=1e-6)
+    soft = spherical_soft_target_loss(student, teacher, 2.0)
+    torch.testing.assert_close(spherical_soft_target_loss(scaled, teacher, 2.0), soft)
+
+
+def test_a_split_of_vectors_whose_squares_leave_float32():
+    """Only the squared difference is asked for, and that fits: 1e25 · 1e-7, squared."""
+    student = STUDENT.float() * 1e25
+    teacher = student * (1 + 4e-7 * rand(5, 4, seed=3).float())
+    found, wanted = hypersphere_split(student, teacher), hypersphere_split(student.double(), teacher.double())
+    for part, exact in zip(found, wanted, strict=True):
+        torch.testing.assert_close(part.double(), exact, rtol=1e-4, atol=0)
+
+
+def test_equal_vectors_are_not_split_however_long_they_are():
+    for size in (1e-30, 1e30):
+        same = STUDENT.float() * size
+        assert [part.tolist() for part in hypersphere_split(same, same)] == [[0.0] * 5] * 2
+
+
+def test_a_radius_whose_square_leaves_float32():
+    far = torch.tensor([[3e25, 4e25]])
+    assert radius_loss(far, far.flip(1)).item() == 0
+    small = torch.tensor([[3e-25, 4e-25]], requires_grad=True)
+    (slope,) = torch.autograd.grad(radius_loss(small, torch.tensor([[1.0, 1.0]])), small)
+    # 2 (r/√2 − 1) z/(r √2) with r = 5e-25
+    assert slope[0].tolist() == pytest.approx([-2 * 0.6 / 2**0.5, -2 * 0.8 / 2**0.5], rel=1e-5)

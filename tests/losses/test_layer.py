@@ -166,7 +166,7 @@ def test_students_trained_at_once_have_adapters_of_their_own(digits):
         ),
         (
             lambda: layer_response_loss(torch.zeros(2, 3), torch.zeros(2, 4), torch.zeros(3, 4)),
-            r"adapter must have shape \(4, 3\).* got \(3, 4\)",
+            r"adapter must be a tensor of shape \(4, 3\).* got \(3, 4\)",
         ),
         (lambda: layer_response_loss([1.0], torch.zeros(2, 4)), "student_response .* got list"),
         (

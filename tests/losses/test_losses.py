@@ -11,6 +11,7 @@ from course_lib.errors import CourseError
 from course_lib.losses import (
     angle_loss,
     confidence_weighted_loss,
+    double_backpropagation_loss,
     hard_label_loss,
     logit_loss,
     magnitude_loss,
@@ -245,6 +246,19 @@ GOOD = torch.zeros(3, 4)
         (lambda: hard_label_loss(GOOD, [0, 1, 2]), "labels .* got list"),
         (lambda: smoothed_label_loss(GOOD, torch.zeros(3).long(), 1.0), r"smoothing .* \[0, 1\), got 1.0"),
         (lambda: smoothed_label_loss(GOOD, torch.zeros(3).long(), "a"), "smoothing .* got 'a'"),
+        (lambda: soft_target_loss(GOOD, GOOD, torch.tensor(0.0)), "temperature .* above 0, got 0.0"),
+        (lambda: soft_target_loss(GOOD, GOOD, torch.tensor(-2.0)), "temperature .* above 0, got -2.0"),
+        (lambda: soft_target_loss(GOOD, GOOD, torch.ones(3)), r"temperature must be a single number.*\(3,\)"),
+        (
+            lambda: spherical_soft_target_loss(GOOD, GOOD, torch.tensor(-2.0)),
+            "temperature .* above 0, got -2.0",
+        ),
+        (
+            lambda: smoothed_label_loss(GOOD, torch.zeros(3).long(), torch.tensor(2.0)),
+            r"smoothing .* \[0, 1\), got 2.0",
+        ),
+        (lambda: hard_label_loss(GOOD, -GOOD - 1), "labels must be shares of the classes.* got -1"),
+        (lambda: hard_label_loss(GOOD, GOOD * math.nan), "labels must be shares of the classes.* got nan"),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(call, words):
@@ -263,3 +277,48 @@ def test_no_gradient_flows_to_the_teacher(loss):
     slopes = torch.autograd.grad(loss(student, teacher, labels), [student, teacher], allow_unused=True)
     assert slopes[0].any()
     assert slopes[1] is None
+
+
+WITH_LABELS = {
+    "hard": lambda z, c: hard_label_loss(z, c),
+    "smoothed": lambda z, c: smoothed_label_loss(z, c, 0.2),
+    "confidence weighted": lambda z, c: confidence_weighted_loss(z, z, c),
+    "double backpropagation": lambda z, c: double_backpropagation_loss(z * 1, c, z),
+}
+
+
+@pytest.mark.parametrize("name", WITH_LABELS)
+@pytest.mark.parametrize("label", [4, -1, -100])
+def test_a_label_that_is_not_a_class_is_refused(name, label):
+    if (name, label) == ("hard", -100):  # there it says that nobody knows the class
+        assert hard_label_loss(GOOD, torch.tensor([0, 3, label])) > 0
+        return
+    logits = GOOD.clone().requires_grad_()
+    with pytest.raises(CourseError, match=f"labels must be classes from 0 to 3, got .*index {label} "):
+        WITH_LABELS[name](logits, torch.tensor([0, 3, label]))
+
+
+def test_a_label_that_is_not_a_class_is_refused_of_many_students_at_once():
+    labels = torch.tensor([[0, 3, 1], [0, 4, 1]])
+    with pytest.raises(CourseError, match="labels must be classes from 0 to 3"):
+        torch.vmap(hard_label_loss)(GOOD.expand(2, 3, 4), labels)
+
+
+def test_an_error_of_pytorchs_own_stays_what_it_is():
+    with pytest.raises(RuntimeError, match="device") as caught:
+        hard_label_loss(GOOD, torch.zeros(3, dtype=torch.int64, device="meta"))
+    assert not isinstance(caught.value, CourseError)
+
+
+MIXED = [(torch.float32, torch.float64), (torch.float32, torch.bfloat16), (torch.bfloat16, torch.float64)]
+
+
+@pytest.mark.parametrize(("own", "teachers"), MIXED)
+@pytest.mark.parametrize("name", sorted(LOSSES.keys() - {"hard", "smoothed"}))
+def test_student_and_teacher_of_different_precision_are_computed_in_the_wider_one(name, own, teachers):
+    student, teacher, labels = example(seed=8)
+    student, teacher = student.to(own), teacher.to(teachers)
+    value = LOSSES[name](student, teacher, labels)
+    wanted = LOSSES[name](student.double(), teacher.double(), labels)
+    assert value.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert value.dtype == torch.promote_types(torch.promote_types(own, teachers), torch.float32)

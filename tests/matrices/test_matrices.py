@@ -7,7 +7,13 @@ from hypothesis import strategies as st
 
 from course_lib.errors import CourseError
 from course_lib.losses import soft_gradients
-from course_lib.matrices import class_soft_matrix, cross_entropy_matrix, layer_soft_matrices, softmax_jacobian
+from course_lib.matrices import (
+    class_soft_matrix,
+    cross_entropy_matrix,
+    layer_adapter,
+    layer_soft_matrices,
+    softmax_jacobian,
+)
 
 
 def rand(*shape, seed, dtype=torch.float64):
@@ -161,6 +167,29 @@ def test_w_soft_is_a_correlation_and_rows_of_s_soft_sum_to_one(seed, temperature
     assert torch.allclose(s.sum(dim=1), torch.ones(3).double())
 
 
+@pytest.mark.parametrize("size", [1e-25, 1e25])
+def test_maps_whose_squares_leave_float32_correlate_like_others(size):
+    maps = [
+        rand(6, channels, 4, 4, seed=seed, dtype=torch.float32) for channels, seed in ((3, 1), (3, 2), (2, 3))
+    ]
+    plain, scaled = layer_soft_matrices(*maps, 2.0), layer_soft_matrices(*(each * size for each in maps), 2.0)
+    torch.testing.assert_close(scaled, plain)
+    activation, gradient, own = maps
+    adapter = layer_adapter(activation, gradient, own * size, 2.0)
+    torch.testing.assert_close(adapter * size, layer_adapter(*maps, 2.0), rtol=1e-4, atol=1e-6)
+
+
+def test_layers_of_different_precision_are_computed_in_the_wider_one():
+    maps = rand(6, 3, 4, 4, seed=1).float(), rand(6, 3, 4, 4, seed=2).float(), rand(6, 2, 4, 4, seed=3)
+    found, wanted = (
+        layer_soft_matrices(*maps, 2.0),
+        layer_soft_matrices(*(each.double() for each in maps), 2.0),
+    )
+    assert found[0].dtype == torch.float64
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-6)
+    assert layer_adapter(*maps, 2.0).dtype == torch.float64
+
+
 # --- Bad input -----------------------------------------------------------------------------------------------------
 
 MAPS = rand(6, 3, 4, 4, seed=1)
@@ -180,6 +209,12 @@ MAPS = rand(6, 3, 4, 4, seed=1)
         (class_soft_matrix, (LOGITS, LABELS[:5], 1.0, 4), r"labels must be torch.int64 .* \(8,\)"),
         (class_soft_matrix, (LOGITS / 0, LABELS, 1.0, 4), "teacher_logits must hold finite numbers"),
         (class_soft_matrix, (LOGITS[0], LABELS, 1.0, 4), r"teacher_logits must have shape \(N, C\)"),
+        (
+            softmax_jacobian,
+            (LOGITS, torch.tensor(0.0)),
+            "temperature must be a finite number above 0, got 0.0",
+        ),
+        (cross_entropy_matrix, (LOGITS, LABELS + 2), "labels must be classes from 0 to 3, got one .*index 4"),
         (softmax_jacobian, (LOGITS, -1.0), "temperature must be a finite number above 0, got -1.0"),
         (cross_entropy_matrix, (LOGITS, LABELS.float()), "labels must be torch.int64"),
         (layer_soft_matrices, (MAPS, MAPS, MAPS, 0), "temperature must be a finite number above 0, got 0"),
@@ -193,6 +228,11 @@ MAPS = rand(6, 3, 4, 4, seed=1)
             (MAPS, MAPS, MAPS[:5], 1.0),
             r"teacher_activation must be .* N = 5, got .*\(6, 3, 4, 4\)",
         ),
+        (layer_soft_matrices, ([1.0], MAPS, MAPS, 1.0), "teacher_activation must be .* got list"),
+        (layer_soft_matrices, (MAPS, [1.0], MAPS, 1.0), "teacher_gradient must be .* got list"),
+        (layer_soft_matrices, (MAPS, MAPS.long(), MAPS, 1.0), "teacher_gradient must be floating .*int64"),
+        (layer_soft_matrices, (MAPS[:0], MAPS[:0], MAPS[:0], 1.0), r"student_act.* N ≥ 1, got .*\(0, 3"),
+        (layer_soft_matrices, (MAPS[:, :0], MAPS[:, :0], MAPS, 1.0), r"teacher_act.* got .*\(6, 0"),
         (layer_soft_matrices, (MAPS, MAPS, MAPS[:, :, 0], 1.0), r"student_activation must be .*\(6, 3, 4\)"),
         (layer_soft_matrices, (MAPS, MAPS / 0, MAPS, 1.0), "teacher_gradient must hold finite numbers"),
     ],

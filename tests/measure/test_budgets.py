@@ -56,6 +56,9 @@ def test_margin_and_direction_reach_every_comparison():
         ({10: UP}, {20: ZERO}, "candidate and baseline must have the same budgets, got 10 and 20"),
         ({}, {}, "candidate and baseline must have the same budgets, got none and none"),
         ({0: UP}, {0: ZERO}, "budgets must be numbers of steps of at least 1, got 0"),
+        ({True: UP}, {True: ZERO}, "budgets must be numbers of steps of at least 1, got True"),
+        ({10: UP, "a": UP}, {10: ZERO}, "budgets must be numbers of steps of at least 1, got 'a'"),
+        ([UP], {10: ZERO}, "candidate must hold results by number of steps, got list"),
         ({10: UP}, {10: ZERO[:2]}, "candidate and baseline must be paired by seed, got 4 and 2 runs"),
     ],
 )

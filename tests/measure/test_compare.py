@@ -150,6 +150,14 @@ def test_any_iterable_of_numbers_will_do():
         (lambda: interval([1, 2], confidence=95), "confidence must lie between 0 and 1, got 95"),
         (lambda: interval([1, 2], confidence=0), "confidence must lie between 0 and 1, got 0"),
         (lambda: compare([1, 2], [1, 2], confidence=1.0), "confidence must lie between 0 and 1, got 1.0"),
+        (lambda: compare([1, 2], [1, 2], confidence="95"), "confidence must lie between 0 and 1, got '95'"),
+        (lambda: compare("12", [1, 2]), "candidate must hold one number per run, got '12'"),
+        (lambda: compare([1, 2], [1, None]), "baseline must hold one number per run, got [1, None]"),
+        (lambda: interval(0.9), "values must hold one number per run, got 0.9"),
+        (
+            lambda: compare([1, 2], [1, 2], higher_is_better="no"),
+            "higher_is_better must be True or False, got 'no'",
+        ),
     ],
 )
 def test_what_cannot_be_compared_is_refused_in_one_sentence(call, sentence):
@@ -164,3 +172,35 @@ def test_gaps_that_cancel_have_no_mean_of_rounding():
     )
     assert np.mean(np.subtract(first, second)) != 0
     assert str(compare(first, second)).startswith("UNDECIDED: +0 [")
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1e-9, 1e200])
+def test_squares_neither_vanish_nor_overflow(unit):
+    found, plain = compare([unit, 2 * unit, 4 * unit], [0.0] * 3), compare([1, 2, 4], [0] * 3)
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (plain.difference * unit, plain.low * unit, plain.high * unit), rel=1e-12, abs=0
+    )
+    assert (found.p_value, found.verdict) == (pytest.approx(plain.p_value), plain.verdict)
+
+
+def test_differences_far_smaller_than_their_values_are_found_as_they_are():
+    """Beside 1000 a float64 has 13 digits after the point: differences of 1e-8 keep five."""
+    gaps = [1e-8, 2e-8, 4e-8]
+    found, plain = compare([1000 + gap for gap in gaps], [1000.0] * 3), compare(gaps, [0.0] * 3)
+    assert (found.difference, found.low, found.high) == pytest.approx(
+        (plain.difference, plain.low, plain.high), rel=1e-4, abs=0
+    )
+
+
+def test_differences_of_rounding_alone_are_none():
+    assert compare([0.1 + 0.2, 0.7 + 0.1], [0.3, 0.8]).verdict == "NO DIFFERENCE"
+    assert compare([1 + 5e-13] * 3, [1.0] * 3).gaps == (0, 0, 0)
+    assert compare([1 + 5e-12] * 3, [1.0] * 3).verdict == "BEATS"
+
+
+def test_two_pairs_are_judged_by_the_t_distribution_with_one_degree_of_freedom():
+    """12.7 standard errors to each side: a gain of 2 and one of 3 do not show that there is a gain."""
+    found = compare([2.0, 3.0], [0.0, 0.0])
+    half = T_TABLE[0.95, 1] * 0.5
+    assert (found.low, found.high) == pytest.approx((2.5 - half, 2.5 + half), rel=1e-5)
+    assert (found.verdict, found.pairs) == ("UNDECIDED", 2)

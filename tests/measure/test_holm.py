@@ -81,7 +81,11 @@ def test_no_difference_needs_the_whole_interval_within_the_margin(gaps, margin, 
     ("call", "sentence"),
     [
         (lambda: compare([1, 2], [1, 3], margin=0), "margin must be a finite number above 0, got 0"),
-        (lambda: holm({}), "comparisons must hold at least one result of compare, got none"),
+        (lambda: holm({}), "comparisons must hold at least one result of compare, by name, got none"),
+        (
+            lambda: holm([with_p(0.1)]),
+            "comparisons must hold at least one result of compare, by name, got list",
+        ),
         (
             lambda: holm({"a": 1.0}),
             "comparisons must be results of compare, with their pairs, got 1.0 for 'a'",

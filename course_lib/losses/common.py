@@ -1,6 +1,8 @@
 """What the losses share: checks that answer a wrong call in one sentence, and numerically safe logarithms."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -101,7 +103,8 @@ def positions_of(logits: Tensor) -> tuple[int, ...]:
 def check_labels(labels: Tensor, student_logits: Tensor, *, soft: bool = False) -> None:
     """Refuse labels that are not class indices, one per position of the logits, or, if ``soft``, shares of classes.
 
-    Whether an index is below C is left to PyTorch: looking at values would wait for the GPU at every step.
+    Whether an index is below C shows where the label is looked up (``at_labels``): looking at values before would wait
+    for the GPU at every step.
     """
     expected = positions_of(student_logits)
     if isinstance(labels, Tensor):
@@ -114,12 +117,64 @@ def check_labels(labels: Tensor, student_logits: Tensor, *, soft: bool = False) 
     raise CourseError(f"labels must be torch.int64 class indices of shape {expected}{shares}, got {came}")
 
 
+def at_labels(values: Tensor, labels: Tensor) -> Tensor:
+    """Of values for each class, (C, N, ...), those of the labels, (N, ...).
+
+    Raises:
+        CourseError: a label is not a class; on a GPU it is PyTorch that stops, with an error of the device.
+    """
+    with _classes_below(len(values)):
+        return values.gather(0, labels.unsqueeze(0)).squeeze(0)
+
+
+def one_hot(labels: Tensor, logits: Tensor) -> Tensor:
+    """1 at each label's class, else 0, in the shape (N, C) and precision of the logits; errors as ``at_labels``.
+
+    Unlike PyTorch's ``one_hot`` it does not make a GPU wait.
+    """
+    with _classes_below(logits.shape[1]):
+        return torch.zeros_like(logits).scatter(1, labels[:, None], 1)
+
+
+@contextmanager
+def _classes_below(number: int) -> Iterator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        if "out of bounds" not in str(error):
+            raise
+        raise CourseError(
+            f"labels must be classes from 0 to {number - 1}, got one that is not ({error})"
+        ) from error
+
+
+def can_be_seen(value: Tensor) -> bool:
+    """Whether a value can be looked at for nothing: not on a GPU, which would have to be waited for, nor under vmap."""
+    return value.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(value)
+
+
+def numbers_seen(**values: float | Tensor) -> dict[str, object]:
+    """What can be seen of arguments that must be single numbers: a tensor's value, or nothing of it.
+
+    Raises:
+        CourseError: a tensor of several numbers.
+    """
+    for name, value in values.items():
+        if isinstance(value, Tensor) and value.ndim:
+            raise CourseError(f"{name} must be a single number, got a tensor of shape {tuple(value.shape)}")
+    return {
+        name: value.item() if isinstance(value, Tensor) else value
+        for name, value in values.items()
+        if not isinstance(value, Tensor) or can_be_seen(value)
+    }
+
+
 def check_positive(**values: float | Tensor) -> None:
     """Refuse a number that is not finite and above zero.
 
-    A tensor passes unseen: under ``torch.vmap`` its value cannot be looked at (``fit_many`` checks it before).
+    A tensor on a GPU, or under ``torch.vmap``, passes unseen (``fit_many`` checks it before).
     """
-    errors.check_positive(**{name: value for name, value in values.items() if not isinstance(value, Tensor)})
+    errors.check_positive(**numbers_seen(**values))
 
 
 def check_finite(**values: Tensor) -> None:
@@ -141,6 +196,15 @@ def on_smaller_grid(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     height, width = (min(sides) for sides in zip(first.shape[2:], second.shape[2:], strict=True))
     grid = (height, width)
     return F.adaptive_avg_pool2d(first, grid), F.adaptive_avg_pool2d(second, grid)
+
+
+def powers_of_two(largest: Tensor) -> Tensor:
+    """The largest power of two up to each number, 1 for zero and what is too small for full precision.
+
+    To divide by, so that squares neither overflow nor vanish: a division by a power of two rounds nothing.
+    """
+    is_zero = largest < torch.finfo(largest.dtype).tiny
+    return torch.where(is_zero, 1, largest / (2 * torch.frexp(largest).mantissa))
 
 
 def at_least_float32(logits: Tensor) -> Tensor:

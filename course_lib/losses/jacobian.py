@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd.graph import get_gradient_edge
 
 from course_lib.errors import CourseError, check_count
-from course_lib.losses._common import at_least_float32, check_finite, check_logits
+from course_lib.losses.common import at_least_float32, check_finite, check_logits
 
 ESTIMATORS = ("exact", "hutchinson")
 # Their derivative is zero wherever it exists, so that nothing can be learned through it.
