@@ -5,11 +5,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import BinaryIO
-
-import torch
+from typing import TYPE_CHECKING, BinaryIO
 
 from course_lib.errors import CourseError
+
+if TYPE_CHECKING:  # else `course run` would import PyTorch, only to start kernels that do
+    import torch
 
 _PART = ".part-"  # how the names of files begin that are being written
 
@@ -20,6 +21,8 @@ def save_atomically(path: Path, content: object) -> None:
     Raises:
         CourseError: the file cannot be written; an earlier file in its place is still there.
     """
+    import torch
+
     write_atomically(path, lambda file: torch.save(content, file))
 
 
@@ -37,6 +40,11 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         if not isinstance(cause, OSError):
             raise
         raise CourseError(f"cannot write {path}: {cause.strerror or cause}") from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8; as ``write_atomically``."""
+    write_atomically(path, lambda file: file.write(text.encode()))
 
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -74,8 +82,10 @@ def clear_unfinished(folder: Path) -> None:
             part.unlink(missing_ok=True)
 
 
-def content_hash(*tensors: torch.Tensor) -> str:
+def content_hash(*tensors: "torch.Tensor") -> str:
     """A hash of the content of tensors, without their shapes: 64 hexadecimal digits."""
+    import torch
+
     whole = hashlib.sha256()
     for tensor in tensors:
         whole.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)

@@ -157,18 +157,32 @@ def run(
             raise CourseError(
                 "--in-place stores the outputs of the default parameters: leave out --profile and -p."
             )
-    if book and output is None:
-        _remove_stale(root / "build" / "notebooks", {path.name for path in chosen})
-    _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
+    from course_lib.runner.course import leaving_on_sigterm
+    from course_lib.runner.folder import check_writable, occupied
+
+    if in_place:
+        check_writable(root / "notebooks")
+    build = output or root / "build"
+    with leaving_on_sigterm(), occupied(build):
+        if book and output is None:
+            _remove_stale(build / "notebooks", {path.name for path in chosen})
+        _execute(root, plans, build, jobs, book=book, in_place=in_place)
 
 
 def _execute(root: Path, plans: Any, output: Path, jobs: int | None, *, book: bool, in_place: bool) -> None:
     from course_lib.cli.show import print_failures, print_table
     from course_lib.runner.course import run_course
     from course_lib.runner.progress import progress
+    from course_lib.runner.report import killed
 
     out = console()
-    report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
+    if told := killed(output / "report.json"):
+        out.print(escape(told), highlight=False)
+    try:
+        report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
+    except (KeyboardInterrupt, SystemExit):
+        out.print(escape(f"Interrupted. What had run is in {output / 'report.json'}"), highlight=False)
+        raise
     print_table(out, report)
     if in_place:
         _store(root, report)
