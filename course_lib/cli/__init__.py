@@ -16,6 +16,7 @@ from typer.core import TyperGroup
 from course_lib import __version__
 from course_lib.cli.distill import distill
 from course_lib.cli.lab import lab
+from course_lib.cli.streams import make_safe
 from course_lib.cli.tune import Profile, tune_app
 from course_lib.errors import CourseError
 
@@ -35,6 +36,10 @@ def asked() -> Iterator[None]:
 
 class _Group(TyperGroup):
     """Says a CourseError in one sentence, without traceback; exits with 2 where the request was wrong, else with 1."""
+
+    def main(self, *words: Any, **options: Any) -> Any:
+        make_safe()  # before the help is printed
+        return super().main(*words, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
