@@ -17,6 +17,7 @@ from course_lib import __version__
 from course_lib.cli.distill import distill
 from course_lib.cli.lab import lab
 from course_lib.cli.options import Deferred
+from course_lib.cli.streams import make_safe
 from course_lib.cli.tune import Profile, tune_app
 from course_lib.errors import CourseError
 
@@ -36,6 +37,10 @@ def asked() -> Iterator[None]:
 
 class _Group(TyperGroup):
     """Says a CourseError in one sentence, without traceback; exits with 2 where the request was wrong, else with 1."""
+
+    def main(self, *words: Any, **options: Any) -> Any:
+        make_safe()  # before the help is printed
+        return super().main(*words, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -158,18 +163,32 @@ def run(
             raise CourseError(
                 "--in-place stores the outputs of the default parameters: leave out --profile and -p."
             )
-    if book and output is None:
-        _remove_stale(root / "build" / "notebooks", {path.name for path in chosen})
-    _execute(root, plans, output or root / "build", jobs, book=book, in_place=in_place)
+    from course_lib.runner.course import leaving_on_sigterm
+    from course_lib.runner.folder import check_writable, occupied
+
+    if in_place:
+        check_writable(root / "notebooks")
+    build = output or root / "build"
+    with leaving_on_sigterm(), occupied(build):
+        if book and output is None:
+            _remove_stale(build / "notebooks", {path.name for path in chosen})
+        _execute(root, plans, build, jobs, book=book, in_place=in_place)
 
 
 def _execute(root: Path, plans: Any, output: Path, jobs: int | None, *, book: bool, in_place: bool) -> None:
     from course_lib.cli.show import print_failures, print_table
     from course_lib.runner.course import run_course
     from course_lib.runner.progress import progress
+    from course_lib.runner.report import killed
 
     out = console()
-    report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
+    if told := killed(output / "report.json"):
+        out.print(escape(told), highlight=False)
+    try:
+        report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
+    except (KeyboardInterrupt, SystemExit):
+        out.print(escape(f"Interrupted. What had run is in {output / 'report.json'}"), highlight=False)
+        raise
     print_table(out, report)
     if in_place:
         _store(root, report)

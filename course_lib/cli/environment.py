@@ -121,7 +121,8 @@ def _lab_widgets() -> str:
     for folder in jupyter_path("labextensions"):
         package = Path(folder) / "@jupyter-widgets" / "jupyterlab-manager" / "package.json"
         if package.is_file():
-            return f"jupyterlab-manager {json.loads(package.read_text())['version']}"
+            version = json.loads(package.read_text(encoding="utf-8"))["version"]
+            return f"jupyterlab-manager {version}"
     raise RuntimeError("JupyterLab does not find the extension that shows widgets")
 
 

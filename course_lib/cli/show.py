@@ -4,8 +4,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from course_lib.runner.course import Report
-from course_lib.runner.execute import Result
+from course_lib.runner.report import Report
 
 MEGABYTE = 1e6
 
@@ -38,18 +37,17 @@ def print_table(console: Console, report: Report) -> None:
 
 
 def print_failures(console: Console, report: Report) -> None:
-    """For each notebook that is not ok: the cell, its first line and the error, or the claims that do not hold."""
+    """For each notebook that is not ok: the cell and the error, or the claims that do not hold or are missing."""
     for result in report.results:
         if result.failure is not None:
             console.print(f"[red]{escape(f'{result.plan.name}, {result.failure}')}[/red]", highlight=False)
             console.print(f"Its outputs until then: {escape(str(result.output))}", highlight=False)
         elif not result.ok:
-            for claim in result.false_claims:
-                console.print(f"[red]{escape(_false(result, claim))}[/red]", highlight=False)
+            told = [_false(claim) for claim in result.false_claims] + result.lost_claims
+            for sentence in told:
+                console.print(f"[red]{escape(f'{result.plan.name}, {sentence}')}[/red]", highlight=False)
 
 
-def _false(result: Result, claim: dict) -> str:
+def _false(claim: dict) -> str:
     evidence = f" ({claim['evidence']})" if claim.get("evidence") else ""
-    return (
-        f"{result.plan.name}, cell {claim['cell']}: the claim {claim['sentence']!r} does not hold{evidence}"
-    )
+    return f"cell {claim['cell']}: the claim {claim['sentence']!r} does not hold{evidence}"

@@ -6,7 +6,7 @@ from typing import Any
 
 import nbformat
 
-from course_lib.files import write_text
+from course_lib.files import write_atomically, write_text
 
 _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -52,12 +52,21 @@ def _shows_only_a_widget(output: Any) -> bool:
 def store(executed: Path, source: Path, cover: Path) -> None:
     """Put the file ``executed`` in the place of ``source``, and the figure of its cell tagged "cover" at ``cover``."""
     notebook = nbformat.read(executed, as_version=4)
-    write_text(source, nbformat.writes(normalise(notebook)) + "\n")
+    write_notebook(normalise(notebook), source)
     for cell in notebook.cells:
         if "cover" in cell.metadata.get("tags", []):
             pictures = [
                 output.data["image/png"] for output in cell.outputs if "image/png" in output.get("data", {})
             ]
             if pictures:
-                cover.parent.mkdir(parents=True, exist_ok=True)
-                cover.write_bytes(base64.b64decode(pictures[-1]))
+                picture = base64.b64decode(pictures[-1])
+                write_atomically(cover, lambda file, picture=picture: file.write(picture))
+
+
+def write_notebook(notebook: Any, path: Path) -> None:
+    """Write the file, whole or not at all.
+
+    Raises:
+        CourseError: it cannot be written.
+    """
+    write_text(path, nbformat.writes(notebook).rstrip("\n") + "\n")

@@ -2,6 +2,7 @@
 
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from course_lib.mime import CLAIM
-from course_lib.runner.clean import normalise
+from course_lib.runner.clean import normalise, write_notebook
 from course_lib.runner.find import Plan
 from course_lib.runner.kernel import MemoryMeter, kernel_manager, stop
 
@@ -45,6 +46,7 @@ class Result:
     cells: int = 0
     peak_memory: int = 0  # bytes
     claims: list[dict[str, Any]] = field(default_factory=list)
+    lost_claims: list[str] = field(default_factory=list)
     failure: Failure | None = None
 
     @property
@@ -53,8 +55,9 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """It ran, and every claim holds; with other parameters than the defaults, a claim is only reported."""
-        return self.failure is None and (bool(self.plan.changed) or not self.false_claims)
+        """It ran, made every claim, and all hold; with other parameters than the defaults, false ones are only told."""
+        made = self.failure is None and not self.lost_claims
+        return made and (bool(self.plan.changed) or not self.false_claims)
 
     def record(self) -> dict[str, Any]:
         """The report's entry."""
@@ -68,6 +71,7 @@ class Result:
             "cells": self.cells,
             "peak_memory_bytes": self.peak_memory,
             "claims": self.claims,
+            "lost_claims": self.lost_claims,
             "failure": None if self.failure is None else asdict(self.failure),
             "output": str(self.output),
         }
@@ -84,11 +88,14 @@ def run_notebook(
 ) -> Result:
     """Execute ``plan`` into the file ``output``; an error inside the notebook is reported, not raised.
 
-    ``on_cell`` is called with the number of cells begun. The notebook's own folder is its working folder.
+    ``on_cell`` is called with the number of cells begun. The notebook's own folder is its working folder. While it
+    runs there is no file ``output``, but a hidden one beside it, to which papermill writes after every cell.
     """
     source = nbformat.read(plan.path, as_version=4)
     result = Result(plan, output, cells=len(source.cells))
     output.parent.mkdir(parents=True, exist_ok=True)
+    output.unlink(missing_ok=True)
+    unfinished = unfinished_path(output)
     manager = kernel_manager(threads)
     begun = {"index": 0}
 
@@ -102,7 +109,7 @@ def run_notebook(
     try:
         papermill.execute_notebook(
             source,
-            str(output).replace("{", "{{").replace("}", "}}"),  # papermill formats the path
+            str(unfinished).replace("{", "{{").replace("}", "}}"),  # papermill formats the path
             dict(plan.changed) or None,
             kernel_name="python3",
             language="python",
@@ -116,15 +123,22 @@ def run_notebook(
     except PapermillExecutionError as error:
         result.failure = _cell_failure(error, _in_source(error.cell_index, plan, source))
     except DeadKernelError:
-        result.failure = _dead_kernel(begun["index"], _in_source(begun["index"], plan, source), output)
+        result.failure = _dead_kernel(begun["index"], _in_source(begun["index"], plan, source), unfinished)
+    except OSError as error:
+        result.failure = Failure(0, "", f"its outputs cannot be written: {error.strerror or error}")
     except RuntimeError as error:  # the kernel did not start
         result.failure = Failure(0, "", str(error))
     finally:
         stop(manager)
         result.seconds = time.perf_counter() - start
         result.peak_memory = meter.remove(plan.name) if meter else 0
-    _read_outcome(result)
+    _read_outcome(result, unfinished, source)
     return result
+
+
+def unfinished_path(output: Path) -> Path:
+    """Where a notebook is while it runs; papermill insists on the suffix .ipynb."""
+    return output.with_name(f".{output.name}")
 
 
 def _in_source(index: int, plan: Plan, source: Any) -> int:
@@ -148,15 +162,20 @@ def _dead_kernel(index: int, position: int, output: Path) -> Failure:
     return Failure(position, first_line(cell.source), reason)
 
 
-def _read_outcome(result: Result) -> None:
-    if not result.output.is_file():
-        return
-    notebook = nbformat.read(result.output, as_version=4)
+def _read_outcome(result: Result, unfinished: Path, source: Any) -> None:
+    """Judge what was executed, and put it in its place."""
+    try:
+        notebook = nbformat.read(unfinished, as_version=4)
+    except (OSError, nbformat.reader.NotJSONError):
+        return  # nothing was written, or not all of it, and a failure says so
     result.claims = list(claims(notebook))
     if result.failure is None:
-        result.failure = widget_failure(notebook)
+        result.failure = exit_failure(notebook, result.plan, source) or widget_failure(notebook)
     if result.failure is None:
-        nbformat.write(normalise(notebook), result.output)
+        result.lost_claims = list(lost_claims(source, notebook))
+        normalise(notebook)
+    write_notebook(notebook, result.output)
+    unfinished.unlink()
 
 
 def claims(notebook: Any) -> Iterator[dict[str, Any]]:
@@ -166,6 +185,27 @@ def claims(notebook: Any) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", []):
             if CLAIM in output.get("data", {}):
                 yield {"cell": number, **output["data"][CLAIM]}
+
+
+def lost_claims(source: Any, executed: Any) -> Iterator[str]:
+    """A sentence for each cell that made more claims when its outputs were stored in ``source`` than when executed."""
+    stored = Counter(claim["cell"] for claim in claims(source))
+    for number, missing in sorted((stored - Counter(claim["cell"] for claim in claims(executed))).items()):
+        made = stored[number] - missing
+        yield (
+            f"cell {number}, {first_line(source.cells[number - 1].source)!r}: claims are missing, {made} of the "
+            f"{stored[number]} stored with the notebook; if that is meant, clear the cell's outputs"
+        )
+
+
+def exit_failure(notebook: Any, plan: Plan, source: Any) -> Failure | None:
+    """The cell that called ``sys.exit()``, if one did: papermill leaves out the cells below and sees no error."""
+    for index, cell in enumerate(notebook.cells):
+        for output in cell.get("outputs", ()):
+            if output.output_type == "error":
+                error = f"{output.ename}: the cell ended the notebook, and no cell below it ran"
+                return Failure(_in_source(index, plan, source), first_line(cell.source), error)
+    return None
 
 
 def widget_failure(notebook: Any) -> Failure | None:

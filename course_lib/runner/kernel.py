@@ -4,7 +4,9 @@ A kernel specification named "python3" in the user's home folder may point to an
 must run where course_lib is installed, so the specification is made here.
 """
 
+import contextlib
 import threading
+from collections.abc import Iterable
 from typing import Any
 
 import psutil
@@ -46,9 +48,37 @@ def kernel_manager(threads: int | None = None) -> AsyncKernelManager:
 
 
 def stop(manager: AsyncKernelManager) -> None:
-    """End the kernel at once."""
+    """End the kernel and all processes that it has started."""
+    end_trees([manager])
     if manager.has_kernel:
         run_sync(manager.shutdown_kernel)(now=True)
+
+
+def end_trees(managers: Iterable[AsyncKernelManager], patience: float = 2.0) -> None:
+    """End kernels and their children, also those in sessions of their own; what does not heed SIGTERM is killed.
+
+    Args:
+        managers: of kernels, whether or not they run.
+        patience: seconds between the request and the kill.
+    """
+    processes = [process for manager in managers for process in _tree(manager)]
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            process.terminate()
+    _, alive = psutil.wait_procs(processes, timeout=patience)
+    for process in alive:
+        with contextlib.suppress(psutil.Error):
+            process.kill()
+
+
+def _tree(manager: AsyncKernelManager) -> list[psutil.Process]:
+    """The kernel's process and its children; none where it does not run."""
+    pid = getattr(manager.provisioner, "pid", None)
+    try:
+        kernel = psutil.Process(pid) if pid else None
+        return [kernel, *kernel.children(recursive=True)] if kernel else []
+    except psutil.Error:  # the process has just ended
+        return []
 
 
 class MemoryMeter:
@@ -81,13 +111,11 @@ class MemoryMeter:
             self._managers.pop(name, None)
             return self._peaks.get(name, 0)
 
-    def kill(self) -> None:
-        """End all kernels that are watched."""
+    def end(self) -> None:
+        """End all kernels that are watched, and what they have started."""
         with self._lock:
-            processes = [getattr(manager.provisioner, "process", None) for manager in self._managers.values()]
-        for process in processes:
-            if process is not None:
-                process.kill()
+            managers = list(self._managers.values())
+        end_trees(managers)
 
     def _watch(self) -> None:
         while not self._done.wait(self._interval):
@@ -99,12 +127,8 @@ class MemoryMeter:
 
 
 def _resident(manager: AsyncKernelManager) -> int:
-    pid = getattr(manager.provisioner, "pid", None)
     total = 0
-    try:
-        kernel = psutil.Process(pid) if pid else None
-        for process in [kernel, *kernel.children(recursive=True)] if kernel else []:
+    for process in _tree(manager):
+        with contextlib.suppress(psutil.Error):  # it has just ended
             total += process.memory_info().rss
-    except psutil.Error:  # the process has just ended
-        pass
     return total

@@ -14,6 +14,7 @@ from course_lib.models import Activations, WithRegressors
 from course_lib.training.cache import TeacherCache
 from course_lib.training.objective import PerStudent, Term
 from course_lib.training.sources import student_activation, teacher_activation
+from course_lib.training.threads import one_at_a_time
 
 
 def layer_responses(network: nn.Module, layer: str, examples: Examples) -> tuple[Tensor, Tensor]:
@@ -28,6 +29,7 @@ def layer_responses(network: nn.Module, layer: str, examples: Examples) -> tuple
     return z[layer].detach(), gradient
 
 
+@one_at_a_time()
 def first_weights(build: Callable[[], nn.Module], seed: int) -> nn.Module:
     """The student with the weights from which ``fit`` and ``fit_many`` start it under this seed."""
     with torch.random.fork_rng(devices=[]):

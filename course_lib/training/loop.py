@@ -22,12 +22,14 @@ from course_lib.training.snapshots import Snapshots
 from course_lib.training.stack import ManyStudents
 from course_lib.training.steps import Steps
 from course_lib.training.students import OneStudent, learning, seeded
+from course_lib.training.threads import one_at_a_time
 from course_lib.training.transform import ChangedBatches, Transform
 from course_lib.training.watch import Watch, Watcher
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed")  # of Fabric; all keep the weights in float32
 
 
+@one_at_a_time()
 def fit(
     build_model: Callable[[], nn.Module],
     objective: Objective,
@@ -46,7 +48,7 @@ def fit(
     loggers: Sequence[Logger] | None = None,
     keep: Iterable[int] = (),
 ) -> Run:
-    """Train one student.
+    """Train one student. Threads of one process that train wait for each other; to train at once, use processes.
 
     Args:
         build_model: makes the network, e.g. ``small_mlp``; called under the seed.
@@ -111,6 +113,7 @@ def fit(
     )
 
 
+@one_at_a_time()
 def fit_many(
     build_model: Callable[[], nn.Module],
     objective: Objective,

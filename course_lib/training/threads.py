@@ -1,6 +1,7 @@
 """How many of the processor's threads a training uses: in small steps threads wait for each other more than they
-compute, and on a busy machine they wait for one that is not running at all."""
+compute, and on a busy machine they wait for one that is not running at all. And how many trainings a process runs."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,20 @@ import torch
 # Multiply-accumulates of one step's forward passes from which it takes all threads: with one, a step of about 25 ms.
 # Below, all threads gain little on a quiet machine and lose much on a busy one; benchmarks/threads.py measures both.
 ALL_THREADS_FROM = 250e6
+
+
+# The same thread may train within a training, as where something watches it.
+_TRAINING = threading.RLock()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Wait until no other thread trains: PyTorch has one random state, and one number of threads, for a process.
+
+    Two trainings at once would draw from each other's random numbers, and neither would be the one of its seed.
+    """
+    with _TRAINING:
+        yield
 
 
 @contextmanager

@@ -6,6 +6,7 @@ That a notebook has exercises, and that they can be solved, is tested with the e
 import ast
 import json
 import re
+from collections import Counter
 from pathlib import Path
 
 import nbformat
@@ -112,6 +113,13 @@ def has_claims_that_hold(notebook):
     return found and all(claim["holds"] is True for claim in found)
 
 
+def stores_every_claim(notebook):
+    """A cell's outputs have as many claims as it calls ``claim``: `course run` is held to what is stored."""
+    stored = Counter(claim["cell"] for claim in claims(notebook))
+    cells = [(number, cell) for number, cell in enumerate(notebook.cells, 1) if cell.cell_type == "code"]
+    return all(len(re.findall(r"\bclaim\(", cell.source)) <= stored[number] for number, cell in cells)
+
+
 def answers_what_it_asks(notebook):
     """Every guess that the reader is asked for is shown beside an outcome further down, and no other."""
     found = re.findall(r'class="course-(predict|predicted)" data-key="([^"]*)"', rendered(notebook))
@@ -194,6 +202,7 @@ RULES = [
     has_no_errors,
     has_short_cells,
     has_claims_that_hold,
+    stores_every_claim,
     answers_what_it_asks,
     has_checked_outputs,
     describes_its_figures,

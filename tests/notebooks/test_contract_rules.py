@@ -21,6 +21,7 @@ from contract import (
     needs_no_other_host,
     says_what_to_expect,
     shows_its_figures,
+    stores_every_claim,
 )
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -93,6 +94,7 @@ BROKEN = [
     (has_short_cells, code("\n".join("a" * 26))),
     (has_claims_that_hold, lambda notebook: notebook.cells[-1].update(outputs=[])),
     (has_claims_that_hold, code("1", held(False))),
+    (stores_every_claim, code("claim(a)\nclaim(b)", held())),
     (answers_what_it_asks, code("1", question("predict", "b"))),
     (answers_what_it_asks, code("1", question("predicted", "b"))),
     (answers_what_it_asks, code("1", question("predict", "a"), question("predicted", "a"))),

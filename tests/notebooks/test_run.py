@@ -24,6 +24,7 @@ def test_outputs_are_as_committed(path):
 def test_small_with_other_parameters(path, tmp_path):
     result = use_other_parameters(path, tmp_path)
     assert result.failure is None, f"{result.failure}\n{result.failure.traceback}"
+    assert not result.lost_claims
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

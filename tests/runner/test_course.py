@@ -1,12 +1,19 @@
 """Running several notebooks: order, what stops a run, and a report that is complete at every moment."""
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 
+import nbformat
 import pytest
 
 from course_lib.errors import CourseError
 from course_lib.runner import plan
 from course_lib.runner.course import run_course
+from course_lib.runner.folder import NEEDED_SPACE, occupied
 from course_lib.runner.order import longest_first
 
 FAILS = "raise KeyError('lost')"
@@ -45,6 +52,7 @@ def test_the_report_says_what_ran_and_on_what(run, tmp_path):
     report, written = run("1", "2")
     assert report.ok
     assert written["ok"]
+    assert (written["state"], written["process"]) == ("finished", os.getpid())
     assert [entry["name"] for entry in written["notebooks"]] == ["00_n", "01_n"]
     entry = written["notebooks"][0]
     assert entry["profile"] == "quick"
@@ -178,7 +186,8 @@ def test_an_interrupt_ends_the_kernels_and_leaves_a_report(make_notebook, tmp_pa
 
     with pytest.raises(KeyboardInterrupt):
         run_course(plans, tmp_path / "build", Interrupted(), jobs=2)
-    assert not json.loads((tmp_path / "build" / "report.json").read_text())["ok"]
+    written = json.loads((tmp_path / "build" / "report.json").read_text())
+    assert (written["state"], written["ok"], written["running"]) == ("interrupted", False, [])
 
 
 def test_the_notebooks_themselves_are_never_overwritten(make_notebook):
@@ -192,3 +201,78 @@ def test_the_notebooks_themselves_are_never_overwritten(make_notebook):
 def test_jobs_must_be_positive(make_notebook, tmp_path):
     with pytest.raises(CourseError, match="jobs must be at least 1"):
         run_course([plan(make_notebook("00_n"))], tmp_path, Silent(), jobs=0)
+
+
+def test_the_report_is_true_while_notebooks_run(run, tmp_path):
+    shown = f"from pathlib import Path\nprint(Path({str(tmp_path / 'build' / 'report.json')!r}).read_text())"
+    run("1", shown, "3")
+    cells = nbformat.read(tmp_path / "build" / "notebooks" / "01_n.ipynb", as_version=4).cells
+    seen = json.loads(cells[2].outputs[0].text)
+    assert (seen["state"], seen["process"], seen["ok"]) == ("running", os.getpid(), False)
+    assert [entry["name"] for entry in seen["notebooks"]] == ["00_n"]
+    assert seen["running"] == ["01_n"]
+    assert seen["not_run"] == ["01_n", "02_n"]
+    assert seen["started"] <= seen["written"]
+
+
+def test_a_folder_is_for_one_run_at_a_time(tmp_path):
+    with occupied(tmp_path / "build"):
+        with (
+            pytest.raises(
+                CourseError, match=r"another run is at work in .*build: wait for it, or name another"
+            ),
+            occupied(tmp_path / "build"),
+        ):
+            pytest.fail("entered")
+        with occupied(tmp_path / "other"):
+            pass
+    with occupied(tmp_path / "build"):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_refused_in_words(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(CourseError, match=r"cannot write to .*build: Not a directory; name another folder"),
+        occupied(tmp_path / "file" / "build"),
+    ):
+        pytest.fail("entered")
+
+
+def test_a_full_disk_is_told_before_anything_runs(tmp_path, monkeypatch):
+    free = shutil.disk_usage(tmp_path)._replace(free=int(NEEDED_SPACE) - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with (
+        pytest.raises(CourseError, match=r"build has 100 MB left, and a run needs 100 MB: make room"),
+        occupied(tmp_path / "build"),
+    ):
+        pytest.fail("entered")
+
+
+def test_an_exhausted_quota_is_told_before_anything_runs(tmp_path):
+    resource = pytest.importorskip("resource", reason="needs limits of processes")
+    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with (
+            pytest.raises(CourseError, match=r"cannot write to .*build: File too large; name another folder"),
+            occupied(tmp_path / "build"),
+        ):
+            pytest.fail("entered")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_what_a_killed_run_left_unfinished_is_removed(tmp_path):
+    notebooks = tmp_path / "build" / "notebooks"
+    notebooks.mkdir(parents=True)
+    for name in (".00_n.ipynb", ".part-x", "01_n.ipynb"):
+        (notebooks / name).touch()
+    with occupied(tmp_path / "build"):
+        assert [each.name for each in notebooks.iterdir()] == ["01_n.ipynb"]
+
+
+def test_the_runner_itself_does_without_pytorch():
+    code = "import sys, course_lib.runner.course, course_lib.runner.folder; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -3,8 +3,10 @@
 import sys
 
 import nbformat
+import psutil
 import pytest
 
+from course_lib.mime import CLAIM as CLAIM_TYPE
 from course_lib.runner import plan
 from course_lib.runner.execute import run_notebook
 from course_lib.runner.kernel import MemoryMeter
@@ -108,3 +110,78 @@ def test_every_cell_is_announced(run):
     seen = []
     run("1", "2", on_cell=seen.append)
     assert seen == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("changed", [None, {"seed": 2}])
+def test_a_cell_that_ends_the_notebook_without_an_error_is_a_failure(run, changed):
+    result = run("print('before')", "import sys; sys.exit()", "print('after')", changed=changed)
+    assert not result.ok
+    assert str(result.failure) == (
+        "cell 4, 'import sys; sys.exit()': SystemExit: the cell ended the notebook, and no cell below it ran"
+    )
+    assert streams(result).startswith("before\n")
+    assert "after" not in streams(result)
+
+
+def publish(*sentences):
+    """Claims without the library, which takes long to import."""
+    shown = [{CLAIM_TYPE: {"sentence": each, "holds": True, "evidence": ""}} for each in sentences]
+    return "from IPython.display import publish_display_data\n" + "\n".join(
+        f"publish_display_data({each})" for each in shown
+    )
+
+
+@pytest.mark.parametrize("changed", [None, {"seed": 2}])
+def test_a_claim_that_is_stored_and_no_longer_made_is_missed(make_notebook, tmp_path, changed):
+    path = make_notebook("00_tiny", "1", publish("a", "b"), publish("c"))
+    stored = run_notebook(plan(path), tmp_path / "out" / path.name)
+    assert stored.ok
+    notebook = nbformat.read(stored.output, as_version=4)
+    notebook.cells[3].source = publish("a")
+    notebook.cells[4].source = publish("c", "d")
+    nbformat.write(notebook, path)
+    result = run_notebook(plan(path, parameters=changed), stored.output)
+    assert not result.ok
+    assert result.failure is None
+    assert result.lost_claims == [
+        "cell 4, 'from IPython.display import publish_display_data': claims are missing, 1 of the 2 stored with the "
+        "notebook; if that is meant, clear the cell's outputs"
+    ]
+    assert result.record()["lost_claims"] == result.lost_claims
+    notebook.cells[3].outputs = []
+    nbformat.write(notebook, path)
+    assert run_notebook(plan(path), stored.output).ok
+
+
+def test_while_it_runs_nothing_lies_in_its_place_and_then_the_whole(run, tmp_path):
+    output = tmp_path / "build {seed}" / "00_tiny.ipynb"
+    output.parent.mkdir()
+    output.write_text("of the last run")
+    code = f"import os; print(sorted(os.listdir({str(output.parent)!r})))"
+    assert streams(run(code)) == "['.00_tiny.ipynb']\n"
+    assert [each.name for each in output.parent.iterdir()] == ["00_tiny.ipynb"]
+
+
+def test_outputs_that_cannot_be_written_are_a_failure_and_no_traceback(run, tmp_path):
+    result = run(f"import shutil; shutil.rmtree({str(tmp_path / 'build {seed}')!r})")
+    assert str(result.failure).startswith("its outputs cannot be written: ")
+    assert not result.ok
+
+
+@pytest.mark.parametrize("heeds", [True, False])
+def test_what_a_kernel_has_started_ends_with_it(run, tmp_path, heeds):
+    ignore = "" if heeds else "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    child = f"import signal, time; {ignore}print(flush=True); time.sleep(300)"
+    code = f"""import subprocess, sys
+command = [sys.executable, "-c", {child!r}]
+child = subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True)
+child.stdout.readline()
+print(child.pid)"""
+    assert not alive(int(streams(run(code))))
+
+
+def alive(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
