@@ -185,4 +185,4 @@ def batch_order(examples: int, batch_size: int, seed: int, views: int = 1) -> It
         order = torch.randperm(examples, generator=generator)
         if views > 1:
             order = order * views + torch.randint(views, (examples,), generator=generator)
-        yield order[: examples - examples % size].view(-1, size)
+        yield order.unfold(0, size, size)

@@ -43,6 +43,30 @@ def test_chapter_01_small_holds_every_rate_budget_and_seed_that_it_names():
         assert len(world["teachers"]) == len(settings["teachers"])
 
 
+def test_chapter_02_more_holds_every_world_step_and_seed():
+    found = measured("chapter_02_more")
+    settings = found["settings"]
+    assert set(found["results"]) == set(settings["chosen"]) == set(map(str, settings["worlds"]))
+    for world in found["results"].values():
+        assert {len(each) for each in world["evened"].values()} == {settings["pairs"]}
+        for way in world["unlabelled"].values():
+            assert list(way["right"]) == list(map(str, settings["steps"]))
+            assert {len(each) for each in way["right"].values()} == {settings["pairs"] // 2}
+
+
+def test_chapter_08_sizes_hold_every_world_width_side_and_seed():
+    found = measured("chapter_08_sizes")
+    settings = found["settings"]
+    assert list(found["results"]) == list(map(str, settings["worlds"]))
+    shape = len(found["sides"]), len(settings["seeds"])
+    for by_width in found["results"].values():
+        assert list(by_width) == list(map(str, settings["widths"]))
+        for counts in by_width.values():
+            assert {part: np.shape(each) for part, each in counts.items()} == dict.fromkeys(
+                found["images"], shape
+            )
+
+
 def test_the_gpus_results_are_of_the_sizes_that_the_benchmark_has_now():
     found = measured("gpu")
     assert found["size"] == json.loads(json.dumps(asdict(FULL)))
@@ -75,10 +99,12 @@ def test_photographs_without_labels_hold_every_way_budget_and_seed():
         "gpu",
         "alexnet_unlabelled",
         "chapter_01_small",
+        "chapter_02_more",
         "chapter_02_search",
         "chapter_07",
         "chapter_07_rivals",
         "chapter_08_lessons",
+        "chapter_08_sizes",
         "chapter_10_equal",
         "chapter_10_search",
         "chapter_15",

@@ -6,6 +6,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from torch import nn
+from torch._ops import OpOverload
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from course_lib.data import load
@@ -21,6 +22,7 @@ from course_lib.training import (
     gradient_matching,
     gradient_penalty,
     hard_labels,
+    recorded,
     soft_targets,
     stack,
 )
@@ -166,6 +168,26 @@ def test_a_loss_that_cannot_be_recorded_trains_all_the_same(train, caplog):
     plain = fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0, 1])
     for name, value in plain.parameters.items():
         assert torch.allclose(shied.parameters[name], value, atol=1e-4)
+
+
+def test_nearly_all_operations_are_called_directly(train, cache, monkeypatch):
+    graphs = []
+    direct = recorded._call_directly
+    monkeypatch.setattr(recorded, "_call_directly", lambda graph: (direct(graph), graphs.append(graph)))
+    fit_many(small_mlp, soft_targets(), train, SHORT, seeds=[0, 1], teacher=cache)
+    calls = [node.target for node in graphs[0].graph.nodes if node.op == "call_function"]
+    assert sum(isinstance(each, OpOverload) for each in calls) <= 0.1 * len(calls)
+
+
+def test_a_step_that_cannot_be_replayed_is_not_recorded(train, recordings, monkeypatch):
+    def spoilt(graph):
+        next(node for node in graph.graph.nodes if node.op == "call_function").target = len
+
+    with monkeypatch.context() as patch:
+        patch.setattr(recorded, "_call_directly", spoilt)
+        plain = fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0, 1])
+    assert recordings == [None]
+    assert_same(plain, fit_many(small_mlp, hard_labels(), train, SHORT, seeds=[0, 1]))
 
 
 def test_a_short_training_is_not_recorded(train, monkeypatch):
