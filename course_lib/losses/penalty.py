@@ -87,10 +87,10 @@ def _targets(target_norm: float | Sequence[float] | Tensor, squares: Tensor) -> 
         target_norm = torch.stack(
             [torch.full((), each, dtype=squares.dtype, device=squares.device) for each in numbers]
         )
+    elif can_be_seen(target_norm) and not ((target_norm >= 0) & (target_norm < math.inf)).all():
+        raise CourseError(f"target_norm must be finite and at least 0, got {target_norm.tolist()}")
     if target_norm.shape not in ((), (1,), (layers,)):
         raise CourseError(
             f"target_norm must be one number or one per layer ({layers}), got shape {tuple(target_norm.shape)}"
         )
-    if can_be_seen(target_norm) and not ((target_norm >= 0) & (target_norm < math.inf)).all():
-        raise CourseError(f"target_norm must be finite and at least 0, got {target_norm.tolist()}")
     return target_norm.to(squares).reshape(-1, 1)
