@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch  # only where it is needed: what runs notebooks does without it
 
 LIBRARY = Path(__file__).resolve().parent
-_PART = ".part-"  # how the names of files begin that are being written
+PART = ".part-"  # how the names of files begin that are being written
 
 
 def folder_around(is_wanted: Callable[[Path], object], start: Path | None = None) -> Path | None:
@@ -62,7 +62,7 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=_PART)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=PART)
     try:
         with os.fdopen(handle, "wb") as file:
             write(file)
@@ -90,7 +90,7 @@ def _sync_names(folder: Path) -> None:
 
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder; nobody may be writing there."""
-    for part in folder.glob(f"{_PART}*"):
+    for part in folder.glob(f"{PART}*"):
         if part.is_file():
             part.unlink(missing_ok=True)
 

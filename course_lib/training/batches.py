@@ -1,6 +1,6 @@
 """What a training step is given: a batch of examples by position, and the teacher's answers to the same ones."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -12,8 +12,9 @@ from course_lib.losses import NO_LABEL, class_dimension
 from course_lib.models import MacCounter, evaluating
 from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
 from course_lib.training.forward import Forward, ForwardResult
+from course_lib.training.known import AllKnown, Known, pick
 from course_lib.training.live import LiveTeacher
-from course_lib.training.objective import Objective
+from course_lib.training.objective import Objective, PerStudent
 from course_lib.training.sources import (
     INDEX,
     INPUTS,
@@ -24,6 +25,7 @@ from course_lib.training.sources import (
     Source,
     extra,
 )
+from course_lib.training.top_k import Logits, TopLogits, changed, in_full
 
 Teacher = TeacherCache | LiveTeacher | nn.Module
 
@@ -52,19 +54,19 @@ class BatchSource:
         if not len(examples):
             raise CourseError("examples must hold at least one example, got none")
         self.examples, self.views = examples, views
+        self.limit = "none"  # of the classes about which the teacher tells
         self._wanted = [
             each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX
         ]
         teachers = list(teacher) if isinstance(teacher, Sequence) else [teacher]
         self._live = teacher if isinstance(teacher, LiveTeacher) and self._wanted else None
         self._of_examples = self._asked_of_examples(objective)
-        answers = [{}] if self._live else [self._ask(objective, each) for each in teachers]
-        self.teachers = len(answers)
+        known = [Known({})] if self._live else [self._ask(objective, each) for each in teachers]
+        self.teachers = len(known)
         # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
-        matrices = [each.pop(SOFT_MATRIX) for each in answers if _is_shared(each.get(SOFT_MATRIX))]
-        self._matrices = torch.stack(matrices) if matrices else None
-        # All teachers' answers below each other, (teachers · N, ...), or (teachers · N · views, C).
-        self._answers = {source: _below(each[source] for each in answers) for source in answers[0]}
+        matrices = [each.answers.pop(SOFT_MATRIX) for each in known if each.has_one_matrix]
+        self._matrices = torch.stack([in_full(each) for each in matrices]) if matrices else None
+        self._known = AllKnown(known, len(examples) * (len(views) if views else 1))
 
     def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
         """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""
@@ -83,11 +85,7 @@ class BatchSource:
             batch[SOFT_MATRIX] = (
                 self._matrices.expand(len(rows), *shape) if rows.ndim == 2 else self._matrices[0]
             )
-        if self.teachers > 1 and rows.ndim == 2:
-            each = len(self.examples) * (len(self.views) if self.views else 1)
-            draws = draws + torch.arange(len(rows), device=rows.device)[:, None] * each
-        # Views are kept in half precision.
-        return batch | {source: pick(values, draws).float() for source, values in self._answers.items()}
+        return batch | self._known(draws)
 
     def of_teacher(self, number: int) -> dict[Source, Tensor]:
         """What the teachers say about this many of the examples as they are, by source, however they are asked."""
@@ -127,10 +125,10 @@ class BatchSource:
             if source in self._wanted
         }
 
-    def _ask(self, objective: Objective, teacher: Teacher | None) -> dict[Source, Tensor]:
+    def _ask(self, objective: Objective, teacher: Teacher | None) -> Known:
         """What an objective asks of a teacher, for all examples, or for all views of them."""
         if not self._wanted:
-            return {}
+            return Known({})
         if teacher is None:
             asking = objective.asking(*(each.name for each in self._wanted))
             raise CourseError(f"teacher must be given for the term {asking}, got None")
@@ -146,26 +144,38 @@ class BatchSource:
                 f"teacher must know the views that are trained on, {self.views}, got a cache of {teacher.views}: make "
                 "it with cache_teacher(..., views=...), or give a LiveTeacher"
             )
-        return self._known(objective, teacher.answers(self.examples))
+        if isinstance(teacher.kept, TopLogits):
+            refuse_other_temperatures(objective, teacher.kept.temperature)
+            self.limit = f"the {teacher.kept.values.shape[-1]} largest at T = {teacher.kept.temperature}"
+        if not teacher.mapped:
+            return Known(self._wanted_of(objective, teacher.answers(self.examples)))
+        return Known(
+            self._wanted_of(objective, teacher),
+            teacher.places(self.examples),
+            len(self.views) if self.views else 1,
+            self.examples.device,
+        )
 
-    def _known(self, objective: Objective, answers: TeacherCache) -> dict[Source, Tensor]:
-        logits = answers.logits
-        if answers.views is not None:
-            logits = logits.flatten(0, 1) if self.views else logits[:, answers.views.unchanged]
-        known = {
+    def _wanted_of(self, objective: Objective, answers: TeacherCache) -> dict[Source, Logits]:
+        logits, views = answers.kept, answers.views
+        if views is not None:
+            alone = self.views is None
+            logits = changed(logits, lambda all: all[:, views.unchanged] if alone else all.flatten(0, 1))
+        known: dict[Source, Logits | None] = {
             TEACHER_LOGITS: logits,
             TEACHER_GRADIENTS: answers.gradients,
             SOFT_MATRIX: answers.soft_matrix,
         }
         known |= {Source("teacher_activation", name): value for name, value in answers.activations.items()}
+        found = {source: value for source in self._wanted if (value := known.get(source)) is not None}
         for source in self._wanted:
-            if known.get(source) is None:
+            if source not in found:
                 setting = f"layers=[{source.layer!r}]" if source.layer else "soft_matrix=..."
                 raise CourseError(
                     f"teacher must be a cache with {source} for the term {objective.asking(source.name)}: "
                     f"make it with cache_teacher(teacher, examples, {setting})"
                 )
-        return {source: known[source] for source in self._wanted}
+        return found
 
     def dry_run(
         self, forward: Forward, model: nn.Module, objective: Objective, students: int = 1
@@ -217,19 +227,21 @@ def check_classes(labels: Tensor, logits: Tensor) -> None:
         raise CourseError(f"labels must be from 0 to below the model's {classes} classes, got {wrong}")
 
 
+def refuse_other_temperatures(objective: Objective, temperature: float) -> None:
+    """Refuse terms with a temperature at which the classes that a cache leaves out weigh something else."""
+    for term in objective.terms:
+        setting = term.settings.get("temperature", temperature)
+        asked = setting.values if isinstance(setting, PerStudent) else (setting,)
+        others = [float(each) for each in asked if float(each) != temperature]
+        if others and TEACHER_LOGITS in term.sources.values():
+            raise CourseError(
+                f"teacher was cached with top_k for the temperature {temperature}, and term {term.name!r} has "
+                f"{others[0]}: make another cache, with cache_teacher(..., temperature={others[0]})"
+            )
+
+
 def _is_shared(soft_matrix: Tensor | None) -> bool:
     return soft_matrix is not None and soft_matrix.ndim == 2
-
-
-def _below(answers: Iterable[Tensor]) -> Tensor:
-    """One teacher's answers as they are, for they may be large; several below each other."""
-    several = list(answers)
-    return several[0] if len(several) == 1 else torch.cat(several)
-
-
-def pick(values: Tensor, rows: Tensor) -> Tensor:
-    """``values[rows]`` along the first dimension; index_select is several times faster than fancy indexing."""
-    return values.index_select(0, rows.flatten()).view(*rows.shape, *values.shape[1:])
 
 
 def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Examples, Tensor]:

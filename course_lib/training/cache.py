@@ -1,9 +1,10 @@
 """The teacher's answers, computed once: distillation then costs hardly more than training on labels."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,14 @@ from torch import Tensor, nn
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.files import content_hash, save_atomically
-from course_lib.losses import soft_gradients
-from course_lib.models import Activations, evaluating
-from course_lib.progress import progress_bar
+from course_lib.training.asking import (
+    Question,
+    ask_for_activations,
+    ask_for_gradients,
+    ask_for_logits,
+    teacher_logits,
+)
+from course_lib.training.top_k import Logits, TopLogits, changed, in_full, keep_top, tensors_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,26 +30,41 @@ class TeacherCache:
         key: hash of the teacher's architecture and weights, of the examples as it saw them, and of what was asked.
         index: position of each example in the full data set, ascending, (N,) int64.
         marks: fingerprint of each example's inputs, (N,) int64.
-        logits: (N, C) float32, or (N, L, C) or (N, C, H, W); with views (N, views, C) float16.
+        kept: the logits as they are kept: (N, C), or (N, L, C) or (N, C, H, W), with views (N, views, C); or the
+            largest of them.
         soft_matrix: S with which the gradients were made, (C, m) or (N, C, m); None where none was given.
-        gradients: JᵀS at the input, (N, m, *input_shape) float32; None without soft matrix.
-        activations: by layer, each (N, *shape) float32.
+        gradients: JᵀS at the input, (N, m, *input_shape); None without soft matrix.
+        activations: by layer, each (N, *shape).
         views: of every example, about which the teacher was asked; None for the examples as they are.
+        mapped: all this lies in a file, and a training reads from it what each batch needs.
     """
 
     key: str
     index: Tensor
     marks: Tensor
-    logits: Tensor
+    kept: Logits
     soft_matrix: Tensor | None = None
     gradients: Tensor | None = None
     activations: dict[str, Tensor] = field(default_factory=dict)
     views: Views | None = None
+    mapped: bool = False
+
+    @property
+    def logits(self) -> Tensor:
+        """All logits, (N, C), (N, L, C) or (N, C, H, W), with views (N, views, C); made anew at each call where only
+        the largest are kept."""
+        return in_full(self.kept)
+
+    @property
+    def bytes(self) -> int:
+        """Of the kept logits, gradients and activations."""
+        tensors = [*tensors_of(self.kept), self.gradients, *self.activations.values()]
+        return sum(each.numel() * each.element_size() for each in tensors if each is not None)
 
     def lookup(self, examples: Examples) -> Tensor:
-        """The teacher's logits for ``examples`` as they are, (len(examples), C), as ``answers`` finds them."""
-        logits = self.answers(examples).logits
-        return logits if self.views is None else logits[:, self.views.unchanged].float()
+        """The teacher's logits for ``examples`` as they are, (len(examples), C) float32, as ``answers`` finds them."""
+        kept, views = self.answers(examples).kept, self.views
+        return in_full(kept if views is None else changed(kept, lambda all: all[:, views.unchanged])).float()
 
     def answers(self, examples: Examples) -> "TeacherCache":
         """All answers for ``examples`` alone, in their order and on their device.
@@ -51,7 +72,15 @@ class TeacherCache:
         Raises:
             CourseError: an example is not in the cache, or is there with other pixels.
         """
-        index, device = examples.index.cpu(), examples.device
+        return self._at(self.places(examples), examples.device)
+
+    def places(self, examples: Examples) -> Tensor:
+        """The row of each of ``examples`` in the cache, (len(examples),) int64, on the CPU.
+
+        Raises:
+            CourseError: an example is not in the cache, or is there with other pixels.
+        """
+        index = examples.index.cpu()
         place = torch.searchsorted(self.index, index).clamp(max=len(self.index) - 1)
         missing = self.index[place] != index
         if missing.any():
@@ -63,14 +92,14 @@ class TeacherCache:
             raise CourseError(
                 "teacher was cached for another data set: the same positions hold other images here"
             )
-        return self._at(place, device)
+        return place
 
     def _at(self, place: Tensor, device: torch.device | str) -> "TeacherCache":
         # A set of views is large: where all is asked for, it is not copied.
         whole = len(place) == len(self.index) and torch.equal(place, torch.arange(len(place)))
 
-        def chosen(values: Tensor | None) -> Tensor | None:
-            return None if values is None else (values if whole else values[place]).to(device)
+        def chosen(values: Tensor) -> Tensor:
+            return (values if whole else values[place]).to(device)
 
         matrix = self.soft_matrix
         if matrix is not None:  # one for all examples stays whole
@@ -79,10 +108,11 @@ class TeacherCache:
             self,
             index=self.index[place],
             marks=self.marks[place],
-            logits=chosen(self.logits),
+            kept=changed(self.kept, chosen),
             soft_matrix=matrix,
-            gradients=chosen(self.gradients),
+            gradients=None if self.gradients is None else chosen(self.gradients),
             activations={name: chosen(values) for name, values in self.activations.items()},
+            mapped=False,
         )
 
 
@@ -108,7 +138,11 @@ def cache_teacher(
     soft_matrix: Tensor | None = None,
     layers: Iterable[str] = (),
     views: Views | None = None,
+    dtype: torch.dtype | None = None,
+    top_k: int | None = None,
+    temperature: float | None = None,
     directory: str | Path | None = None,
+    mapped: bool = False,
     batch_size: int = 512,
     progress: bool = True,
 ) -> TeacherCache:
@@ -123,9 +157,18 @@ def cache_teacher(
         views: keep the logits for each of these views of every example: exact answers under augmentation, for
             N·views·C half-precision numbers of memory and as many forward passes as N·views examples take. Gradients
             and activations would take far more; a ``LiveTeacher`` gives them step by step.
+        dtype: in which all answers are kept, float32 or float16, which takes half of the memory and rounds to 11 bits:
+            a logit below 16 by at most 0.004, numbers below 0.00000003 to 0. With views float16 if None, else float32.
+        top_k: keep only so many logits of each example, the largest, and what the others come to, for many classes:
+            each takes 3 to 8 bytes for each one kept, in place of 2 or 4 for every class. A training is given all
+            logits, those of the left-out classes all alike (``TopLogits`` tells the error).
+        temperature: T of the training, with ``top_k``: there the left-out classes together have the probability that
+            the teacher gives them, at another T they have not. A term with another temperature is refused.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
             teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
             shows when the teacher is asked again about a few examples; the file is then made again.
+        mapped: leave the answers in the file, and let a training read from it what each batch needs: for answers that
+            are larger than the memory. Making it takes the room twice on the disk for a moment. The bits are the same.
         batch_size: examples per forward pass.
         progress: show a bar where a person can see it; for views, which take long.
 
@@ -134,124 +177,61 @@ def cache_teacher(
 
     Raises:
         CourseError: the teacher does not return finite logits, (N, C), (N, L, C) or (N, C, H, W), a layer or the soft
-            matrix does not fit, or a kept file is damaged.
+            matrix does not fit, half precision has no place for an answer, or a kept file is damaged.
     """
+    _check(teacher, examples, soft_matrix, directory, mapped)
+    index = examples.index.cpu()
+    order = index.argsort()
+    if not torch.equal(order, torch.arange(len(order))):
+        examples, index = examples.take(order.to(examples.device)), index[order]
+        soft_matrix = soft_matrix[order] if soft_matrix is not None and soft_matrix.ndim == 3 else soft_matrix
+    question = Question(soft_matrix, tuple(layers), views, dtype, top_k, temperature)
+    marks = fingerprints(examples)
+    key = _key(teacher, examples, marks, question)
+    path = Path(directory) / f"teacher-{key[:24]}.pt" if directory else None
+    if path and path.exists():
+        cache = _read(path, key, mapped)
+        if _answers_alike(teacher, examples, cache, question):
+            return cache
+    folder = path.parent if path and mapped else None
+    kept = ask_for_logits(teacher, examples, question, batch_size, folder, progress)
+    gradients = ask_for_gradients(teacher, examples, question, batch_size, folder)
+    activations = ask_for_activations(teacher, examples, question, batch_size, folder)
+    matrix = None if soft_matrix is None else soft_matrix.detach().cpu().float()
+    cache = TeacherCache(key, index, marks, kept, matrix, gradients, activations, views)
+    if path:
+        save_atomically(path, _content(cache))
+    return _read(path, key, mapped) if path and mapped else cache
+
+
+def _check(
+    teacher: nn.Module,
+    examples: Examples,
+    soft_matrix: Tensor | None,
+    directory: str | Path | None,
+    mapped: bool,
+) -> None:
     if not len(examples):
         raise CourseError("examples must hold at least one example, got none")
     if not isinstance(teacher, nn.Module):
         raise CourseError(f"teacher must be a torch.nn.Module, got {type(teacher).__name__}")
-    layers = tuple(layers)
     if soft_matrix is not None and soft_matrix.ndim == 3 and len(soft_matrix) != len(examples):
         raise CourseError(
             f"soft_matrix must be (C, m), or (N, C, m) for the {len(examples)} examples, got {tuple(soft_matrix.shape)}"
         )
-    if views is not None and (soft_matrix is not None or layers):
-        raise CourseError(
-            "views go with logits alone; for gradients or activations of views give a LiveTeacher"
-        )
-    marks = fingerprints(examples)
-    key = _key(teacher, examples, marks, soft_matrix, layers, views)
-    path = Path(directory) / f"teacher-{key[:24]}.pt" if directory else None
-    if path and path.exists():
-        cache = _read(path, key)
-        if _answers_alike(teacher, examples, cache):
-            return cache
-    if views is None:
-        logits = teacher_logits(teacher, examples, batch_size=batch_size).cpu()
-    else:
-        logits = _view_logits(teacher, examples, views, batch_size, progress)
-    gradients = None if soft_matrix is None else _gradients(teacher, examples, soft_matrix, batch_size)
-    activations = _activations(teacher, examples, layers, batch_size)
-    kept = None if soft_matrix is None else soft_matrix.detach().cpu().float()
-    cache = TeacherCache(key, examples.index.cpu(), marks, logits, kept, gradients, activations, views)
-    cache = cache._at(cache.index.argsort(), "cpu")
-    if path:
-        content = vars(cache) | {"views": views and astuple(views), "checksum": _checksum(cache)}
-        save_atomically(path, content)
-    return cache
+    if mapped and directory is None:
+        raise CourseError("directory must be given with mapped=True, for the file that is read from")
 
 
-def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
-    """Logits of a network for all examples, (N, ...) float32, in eval mode; the mode is restored afterwards."""
-    with evaluating(teacher), torch.no_grad():
-        batches = _batches(teacher, examples, batch_size)
-        logits = torch.cat([_logits(teacher, inputs).float() for _, inputs in batches])
-    fits = logits.ndim >= 2 and len(logits) == len(examples)
-    if not fits or not torch.isfinite(logits).all():
-        what = "NaN or infinite values" if fits else f"shape {tuple(logits.shape)}"
-        raise CourseError(f"the network must return finite logits of shape (N, C), got {what}")
-    return logits
-
-
-def _view_logits(
-    teacher: nn.Module, examples: Examples, views: Views, batch_size: int, progress: bool
-) -> Tensor:
-    """Logits for all views of all examples, (N, views, C) float16, on the CPU."""
-    parts = []
-    with (
-        evaluating(teacher),
-        torch.no_grad(),
-        progress_bar("Asking the teacher", len(examples), progress) as advance,
-    ):
-        for rows, inputs in _batches(teacher, examples, batch_size):
-            numbers = torch.arange(len(views), device=inputs.device)
-            each = [_logits(teacher, views.apply(inputs, number.expand(len(rows)))) for number in numbers]
-            parts.append(torch.stack(each, dim=1).half().cpu())  # (batch, views, C)
-            advance(len(rows))
-    logits = torch.cat(parts)
-    if not torch.isfinite(logits).all():
-        raise CourseError(
-            "the network must return finite logits, in half precision too, got NaN or infinite values"
-        )
-    return logits
-
-
-def _gradients(teacher: nn.Module, examples: Examples, soft_matrix: Tensor, batch_size: int) -> Tensor:
-    """JᵀS at the input, (N, m, *input_shape), on the CPU."""
-    parts = []
-    with evaluating(teacher), torch.enable_grad():
-        for rows, inputs in _batches(teacher, examples, batch_size):
-            inputs.requires_grad_()
-            matrix = soft_matrix[rows] if soft_matrix.ndim == 3 else soft_matrix
-            parts.append(soft_gradients(teacher(inputs), inputs, matrix.to(inputs.device)).float().cpu())
-    return torch.cat(parts)
-
-
-def _activations(
-    teacher: nn.Module, examples: Examples, layers: Iterable[str], batch_size: int
-) -> dict[str, Tensor]:
-    """Outputs of layers, each (N, *shape) float32, on the CPU."""
-    if not layers:
-        return {}
-    parts = {layer: [] for layer in layers}
-    with evaluating(teacher), torch.no_grad(), Activations(teacher, layers) as z:
-        for _, inputs in _batches(teacher, examples, batch_size):
-            teacher(inputs)
-            for layer in layers:
-                parts[layer].append(z[layer].float().cpu())
-    return {layer: torch.cat(values) for layer, values in parts.items()}
-
-
-def _batches(teacher: nn.Module, examples: Examples, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Rows and inputs, on the teacher's device and in its precision."""
-    some = next(teacher.parameters(), torch.empty(0, device=examples.device))
-    for rows in torch.arange(len(examples)).split(batch_size):
-        inputs = examples.batch(rows)
-        precision = some.dtype if inputs.is_floating_point() else inputs.dtype  # tokens stay whole numbers
-        yield rows, inputs.to(some.device, precision, copy=True)
-
-
-def _logits(network: nn.Module, inputs: Tensor) -> Tensor:
-    logits = network(inputs)
-    if not isinstance(logits, Tensor):
-        raise CourseError(f"the network must return one tensor of logits, got {type(logits).__name__}")
-    return logits
-
-
-def _answers_alike(teacher: nn.Module, examples: Examples, cache: TeacherCache, number: int = 32) -> bool:
+def _answers_alike(
+    teacher: nn.Module, examples: Examples, cache: TeacherCache, question: Question, number: int = 32
+) -> bool:
     """Whether the teacher still says about a few examples what the cache says, but for rounding on another device."""
     few = examples.take(torch.arange(min(number, len(examples)), device=examples.device))
-    return alike(cache.lookup(few).cpu(), teacher_logits(teacher, few).cpu())
+    now = teacher_logits(teacher, few).cpu()
+    if question.top_k is not None and question.temperature is not None:
+        now = keep_top(now, question.top_k, question.temperature).full()
+    return alike(cache.lookup(few).cpu(), now)
 
 
 def alike(kept: Tensor, now: Tensor) -> bool:
@@ -259,31 +239,36 @@ def alike(kept: Tensor, now: Tensor) -> bool:
     return kept.shape == now.shape and bool((kept - now).abs().max() <= 1e-2 * kept.abs().max())
 
 
-def _key(
-    teacher: nn.Module,
-    examples: Examples,
-    marks: Tensor,
-    soft_matrix: Tensor | None,
-    layers: tuple[str, ...],
-    views: Views | None,
-) -> str:
+def _key(teacher: nn.Module, examples: Examples, marks: Tensor, question: Question) -> str:
     weights = teacher.state_dict()
     shapes = [(name, value.dtype, tuple(value.shape)) for name, value in weights.items()]
-    asked = () if soft_matrix is None else (soft_matrix,)
+    asked = () if question.soft_matrix is None else (question.soft_matrix,)
     content = content_hash(*weights.values(), examples.index, marks, *examples.scale, *asked)
-    return hashlib.sha256(f"{teacher!r} {shapes} {layers} {views} {content}".encode()).hexdigest()
+    words = f"{teacher!r} {shapes} {question.layers} {question.views} {content}{question.words}"
+    return hashlib.sha256(words.encode()).hexdigest()
+
+
+def _content(cache: TeacherCache) -> dict[str, Any]:
+    """What a file holds: tensors and plain values."""
+    content = {name: value for name, value in vars(cache).items() if name not in ("kept", "mapped")}
+    content["logits"] = cache.kept if isinstance(cache.kept, Tensor) else vars(cache.kept)
+    return content | {"views": cache.views and astuple(cache.views), "checksum": _checksum(cache)}
 
 
 def _checksum(cache: TeacherCache) -> str:
-    tensors = (cache.index, cache.marks, cache.logits, cache.soft_matrix, cache.gradients)
+    tensors = [cache.index, cache.marks, *tensors_of(cache.kept), cache.soft_matrix, cache.gradients]
+    if isinstance(cache.kept, TopLogits):
+        kept = cache.kept
+        tensors.append(torch.tensor([kept.classes, kept.temperature, kept.dimension], dtype=torch.float64))
     return content_hash(*(each for each in (*tensors, *cache.activations.values()) if each is not None))
 
 
-def _read(path: Path, key: str) -> TeacherCache:
+def _read(path: Path, key: str, mapped: bool) -> TeacherCache:
     try:
-        kept = torch.load(path, weights_only=True)
-        checksum = kept.pop("checksum")
-        cache = TeacherCache(**kept | {"views": kept["views"] and Views(*kept["views"])})
+        found = torch.load(path, weights_only=True, mmap=mapped)
+        checksum, logits, views = (found.pop(name) for name in ("checksum", "logits", "views"))
+        kept = logits if isinstance(logits, Tensor) else TopLogits(**logits)
+        cache = TeacherCache(**found, kept=kept, views=views and Views(*views), mapped=mapped)
         whole = checksum == _checksum(cache)
     except Exception as error:
         raise CourseError(

@@ -1,6 +1,5 @@
 """Answers of a teacher whose knowledge was destroyed, or exchanged, for a control."""
 
-import math
 from dataclasses import replace
 
 import torch
@@ -10,6 +9,7 @@ from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError, check_positive
 from course_lib.files import content_hash
 from course_lib.training.cache import TeacherCache
+from course_lib.training.top_k import keep_top
 
 
 def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCache:
@@ -28,11 +28,7 @@ def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCac
         CourseError: a temperature that is not above 0.
     """
     check_positive(temperature=temperature)
-    first = cache.logits.argmax(dim=-1, keepdim=True)
-    others = cache.logits.float().scatter(-1, first, -math.inf) / temperature
-    level = temperature * (others.logsumexp(dim=-1, keepdim=True) - math.log(others.shape[-1] - 1))
-    evened = level.expand_as(others).scatter(-1, first, cache.logits.gather(-1, first).float())
-    return _without_the_rest(cache, evened.to(cache.logits.dtype))
+    return _without_the_rest(cache, keep_top(cache.logits, 1, temperature).full())
 
 
 def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
@@ -71,7 +67,7 @@ def permuted_logits(logits: Tensor, seed: int) -> Tensor:
 def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
     """A cache with other logits, and without what belonged to the old ones."""
     key = content_hash(logits, cache.index)
-    return replace(cache, key=key, logits=logits, soft_matrix=None, gradients=None, activations={})
+    return replace(cache, key=key, kept=logits, soft_matrix=None, gradients=None, activations={})
 
 
 def exchanged_gradients(cache: TeacherCache, seed: int, *, across_classes: bool = False) -> TeacherCache:

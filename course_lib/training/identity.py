@@ -117,6 +117,7 @@ def identity(
         "list of weights": ", ".join(shapes),
         "set of examples": f"{len(examples)}, {_short(*contents)}",
         "set of views": str(batches.views),
+        "limit of the teacher's classes": batches.limit,
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
         **(more or {}),

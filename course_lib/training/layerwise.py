@@ -84,7 +84,9 @@ class Layerwise:
         self._teacher, self._build, self._probes = teacher, build_student, probes
         self._of_teacher = {layer: layer_responses(teacher, layer, probes) for layer in self.layers}
         maps = {layer: cache.activations[layer] for layer in self.layers}
-        self._sizes = {layer: float(z.square().flatten(1).sum(dim=1).mean()) for layer, z in maps.items()}
+        self._sizes = {
+            layer: float(z.float().square().flatten(1).sum(dim=1).mean()) for layer, z in maps.items()
+        }
 
     def adapters(
         self, seeds: Sequence[int], sharpness: float, *, shuffled: bool = False

@@ -44,22 +44,24 @@ def mean_answers(
     if of not in _MEANS:
         raise CourseError(f"of must be one of {', '.join(_MEANS)}, got {of!r}")
     first = caches[0]
+    logits = first.logits
     for number, other in enumerate(caches[1:], start=1):
         same = torch.equal(other.index, first.index) and torch.equal(other.marks, first.marks)
-        if not same or other.views != first.views or other.logits.shape != first.logits.shape:
+        if not same or other.views != first.views or other.logits.shape != logits.shape:
             raise CourseError(
                 f"caches must be of the same examples, views and classes: number {number} differs from number 0"
             )
-    shares = _shares(weights, len(caches), first.logits)
+    shares = _shares(weights, len(caches), logits)
     answers = torch.stack([each.logits.float() for each in caches])  # (K, N, ...)
     if of == "logits":
         mean = (shares * answers).sum(dim=0)
     else:
-        place = 1 + class_dimension(first.logits)
-        mean = (answers.log_softmax(dim=place) + shares.log()).logsumexp(dim=0)
+        of_one = logits if first.views is None else logits[:, 0]
+        classes = class_dimension(of_one) - of_one.ndim
+        mean = (answers.log_softmax(dim=classes) + shares.log()).logsumexp(dim=0)
     text = " ".join([*(each.key for each in caches), of, str(shares.flatten().tolist())])
     key = hashlib.sha256(text.encode()).hexdigest()
-    return TeacherCache(key, first.index, first.marks, mean.to(first.logits.dtype), views=first.views)
+    return TeacherCache(key, first.index, first.marks, mean.to(logits.dtype), views=first.views)
 
 
 def _shares(weights: Sequence[float] | Tensor | None, teachers: int, logits: Tensor) -> Tensor:
@@ -108,13 +110,17 @@ def forecast_cache(
     soft_matrix: Tensor | None = None,
     layers: Iterable[str] = (),
     views: Views | None = None,
+    dtype: torch.dtype | None = None,
+    top_k: int | None = None,
+    temperature: float | None = None,
     batch_size: int = 512,
     tried: int = 64,
 ) -> Forecast:
     """What ``cache_teacher`` with these arguments would cost, found by asking about a few examples.
 
     Args:
-        teacher, examples, soft_matrix, layers, views, batch_size: as for ``cache_teacher``.
+        teacher, examples, soft_matrix, layers, views, dtype, top_k, temperature, batch_size: as for
+            ``cache_teacher``.
         tried: number of examples that are asked about, twice; the second time counts.
 
     Raises:
@@ -124,12 +130,11 @@ def forecast_cache(
     rows = torch.arange(min(tried, len(examples)), device=examples.device)
     few = examples.take(rows)
     matrix = soft_matrix[rows.cpu()] if soft_matrix is not None and soft_matrix.ndim == 3 else soft_matrix
-    given = {"soft_matrix": matrix, "layers": tuple(layers), "views": views, "batch_size": batch_size}
-    cache_teacher(teacher, few, progress=False, **given)  # the first time is slower
+    kept = {"dtype": dtype, "top_k": top_k, "temperature": temperature}
+    kept |= {"soft_matrix": matrix, "layers": tuple(layers), "views": views, "batch_size": batch_size}
+    cache_teacher(teacher, few, progress=False, **kept)  # the first time is slower
     start = time.perf_counter()
-    cache = cache_teacher(teacher, few, progress=False, **given)
+    cache = cache_teacher(teacher, few, progress=False, **kept)
     seconds = time.perf_counter() - start
-    tensors = [cache.logits, cache.gradients, *cache.activations.values()]
-    bytes_ = sum(each.numel() * each.element_size() for each in tensors if each is not None)
     scale = len(examples) / len(few)
-    return Forecast(len(examples), len(views) if views else 1, round(scale * bytes_), scale * seconds)
+    return Forecast(len(examples), len(views) if views else 1, round(scale * cache.bytes), scale * seconds)

@@ -133,7 +133,7 @@ def test_a_kept_cache_of_views_is_read_back(teacher, train, tmp_path, monkeypatc
     first = cache_teacher(teacher, train, views=VIEWS, directory=tmp_path)
     cache_teacher(teacher, train, views=Views(pad=0, flip=False), directory=tmp_path)
     assert len(list(tmp_path.iterdir())) == 2
-    monkeypatch.setattr("course_lib.training.cache._view_logits", None)
+    monkeypatch.setattr("course_lib.training.cache.ask_for_logits", None)
     again = cache_teacher(teacher, train, views=VIEWS, directory=tmp_path)
     assert again.views == VIEWS
     assert torch.equal(again.logits, first.logits)

@@ -141,7 +141,7 @@ def test_gradients_of_another_class_are_given_to_everybody_and_each_once(train):
     cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
     named = torch.tensor([0, 1]).repeat(30)  # two classes of one size: the tightest case
     marked = torch.arange(60.0)[:, None, None, None, None].expand_as(cache.gradients)  # whose they are
-    cache = replace(cache, logits=one_hot(named, 10).float(), gradients=marked.clone())
+    cache = replace(cache, kept=one_hot(named, 10).float(), gradients=marked.clone())
     made = exchanged_gradients(cache, seed=0, across_classes=True)
     assert torch.equal(made.logits, cache.logits)
     assert made.key != cache.key
@@ -158,7 +158,7 @@ def test_a_class_of_more_than_half_leaves_too_few_others(train):
     cache = cache_teacher(small_mlp(), train, soft_matrix=torch.eye(10))
     named = torch.tensor([0, 1, 0]).repeat(20)
     with pytest.raises(CourseError, match="names one class 40 times in 60"):
-        exchanged_gradients(replace(cache, logits=one_hot(named, 10).float()), seed=0, across_classes=True)
+        exchanged_gradients(replace(cache, kept=one_hot(named, 10).float()), seed=0, across_classes=True)
 
 
 def test_gradients_that_cannot_be_exchanged_are_refused(train, cache):
