@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib.data import cifar10, digits
+from course_lib.data.dataset import Dataset, resplit
 from course_lib.data.download import download
-from course_lib.data.examples import Dataset, resplit
 from course_lib.data.places import Root, data_root
 from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError

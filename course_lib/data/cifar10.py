@@ -9,7 +9,7 @@ import torch
 
 from course_lib.data import store
 from course_lib.data.archive import SUFFIXES, read_archive
-from course_lib.data.examples import Dataset, assemble
+from course_lib.data.dataset import Dataset, assemble
 from course_lib.data.pictures import (
     PARTS,
     Picture,

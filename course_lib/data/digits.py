@@ -2,7 +2,7 @@
 
 import torch
 
-from course_lib.data.examples import Dataset, assemble
+from course_lib.data.dataset import Dataset, assemble
 from course_lib.data.splits import stratified_split
 from course_lib.data.store import Decoded
 from course_lib.errors import CourseError

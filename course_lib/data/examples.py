@@ -1,14 +1,15 @@
 """Labelled examples as whole tensors: what training and measuring take, and what every subset of them still is."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from course_lib.data.splits import balanced_order, stratified_split
-from course_lib.errors import CourseError, check_number
+from course_lib.data.pixels import channel_statistics, marks_of
+from course_lib.data.splits import balanced_order
+from course_lib.errors import CourseError
 
 _KEPT = (
     2**28
@@ -69,7 +70,7 @@ class Examples:
         if images.dtype == torch.uint8 and images.ndim == 4 and mean is None and std is None and len(images):
             mean, std = (each.to(images.device) for each in channel_statistics(images.cpu()))
         values = (images, labels, index, mean, std, extras)
-        for field, value in zip(fields(self), values, strict=True):
+        for field, value in zip(fields(Examples), values, strict=True):
             object.__setattr__(self, field.name, value)
         self._check()
 
@@ -100,7 +101,7 @@ class Examples:
         return len(self.images)
 
     def __repr__(self) -> str:
-        return f"Examples({len(self)} of {tuple(self.images.shape[1:])}, {self.images.device})"
+        return f"{type(self).__name__}({len(self)} of {tuple(self.images.shape[1:])}, {self.device})"
 
     @property
     def device(self) -> torch.device:
@@ -148,6 +149,19 @@ class Examples:
         chosen = chosen if self._is_small else self._normalise(chosen)
         return chosen.view(*index.shape, *self.images.shape[1:])
 
+    def batches(self, index: Iterable[Tensor]) -> Iterator[Tensor]:
+        """``batch`` of each; a set that is streamed reads those to come while the caller works on one."""
+        return map(self.batch, index)
+
+    def marks(self) -> Tensor:
+        """A 64-bit mark of each example, (N,) int64, on the CPU: equal inputs, equal marks; others differ almost
+        surely."""
+        return marks_of(self.images)
+
+    def spread(self, count: int) -> Tensor:
+        """At least ``count`` of the inputs as they are kept, or all, evenly spread: by which sets are told apart."""
+        return self.images[:: max(1, len(self) // count)]
+
     def take(self, index: Tensor | Sequence[int]) -> "Examples":
         """The examples at these positions of this set, (n,), in this order.
 
@@ -184,7 +198,7 @@ class Examples:
 
     def to(self, device: torch.device | str) -> "Examples":
         """The same examples with all tensors on ``device``."""
-        if self.images.device == torch.device(device):
+        if self.device == torch.device(device):
             return self
         moved = self._each(lambda values: values.to(device))
         if self.mean is None or self.std is None:  # there are both or none
@@ -217,7 +231,7 @@ class Examples:
         return scaled.sub_(self.mean.view(shape)).div_(self.std.view(shape))
 
     def _positions(self, index: Tensor | Sequence[int]) -> Tensor:
-        index = torch.as_tensor(index, device=self.images.device)
+        index = torch.as_tensor(index, device=self.device)
         if index.numel() and (index.is_floating_point() or index.dtype == torch.bool):
             raise CourseError(f"index must hold integers, got {index.dtype}")
         return index.long()
@@ -235,95 +249,3 @@ def _rows(name: str, value: object) -> Tensor:
         came = "a single number" if isinstance(value, Tensor) else type(value).__name__
         raise CourseError(f"{name} must be a tensor with a row for each example, got {came}")
     return value
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A data set split in three parts that share no example.
-
-    Attributes:
-        name: as given to ``load``.
-        title: what to call it in a text; a copy that differs from the original says so.
-        classes: name of each class, in the order of the labels.
-        train: for fitting; its pixels give mean and std.
-        validation: for choosing settings.
-        test: to be read once, at the end.
-    """
-
-    name: str
-    title: str
-    classes: tuple[str, ...]
-    train: Examples
-    validation: Examples
-    test: Examples
-
-    @property
-    def image_shape(self) -> tuple[int, ...]:
-        """(C, H, W) of one image."""
-        return tuple(self.train.images.shape[1:])
-
-    @property
-    def num_classes(self) -> int:
-        return len(self.classes)
-
-
-def assemble(
-    name: str, title: str, classes: Sequence[str], images: Tensor, labels: Tensor, parts: Sequence[Tensor]
-) -> Dataset:
-    """A data set from all its images (N, C, H, W) and labels (N,), and the positions of its three parts."""
-    train = images[parts[0]]
-    mean, std = channel_statistics(train)
-    pictures = [train, *(images[part] for part in parts[1:])]
-    examples = [Examples(x, labels[part], part, mean, std) for x, part in zip(pictures, parts, strict=True)]
-    return Dataset(name, title, tuple(classes), *examples)
-
-
-def resplit(dataset: Dataset, validation: float, seed: int) -> Dataset:
-    """The same data set with another share set aside for validation; the test images stay what they are.
-
-    Args:
-        dataset: as loaded.
-        validation: share of the images that are not for the test, between 0 and 1.
-        seed: of the new split, which keeps the shares of the classes.
-
-    Raises:
-        CourseError: not a share, or one that leaves a part without an image of each class.
-    """
-    check_number("a number between 0 and 1", lambda value: 0 < value < 1, validation=validation)
-    parts = (dataset.train, dataset.validation)
-    images, labels, index = (
-        torch.cat([getattr(part, name) for part in parts]) for name in ("images", "labels", "index")
-    )
-    size = round(validation * len(labels))
-    if not dataset.num_classes <= size <= len(labels) - dataset.num_classes:
-        raise CourseError(
-            f"validation must leave an image of each of the {dataset.num_classes} classes on both sides, got "
-            f"{validation!r} of {len(labels)} images"
-        )
-    order = index.argsort()  # so that the split does not depend on the one before
-    kept, aside = (order[part] for part in stratified_split(labels[order], (len(labels) - size, size), seed))
-    mean, std = channel_statistics(images[kept])
-    train, held_out = (Examples(images[part], labels[part], index[part], mean, std) for part in (kept, aside))
-    test = replace(dataset.test, mean=mean, std=std)
-    return replace(dataset, train=train, validation=held_out, test=test)
-
-
-def channel_statistics(images: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of pixel / 255 per channel, (C,) each, over all images and positions.
-
-    From the counts of the 256 values: exact, and without a float copy of the images.
-    """
-    values = torch.arange(256, dtype=torch.float64) / 255
-    counts = torch.stack([_histogram(images[:, channel]) for channel in range(images.shape[1])])  # (C, 256)
-    shares = counts / counts.sum(dim=1, keepdim=True)
-    mean = shares @ values
-    std = (shares * (values - mean[:, None]) ** 2).sum(dim=1).sqrt()
-    # A channel of one colour has no spread: one grey level keeps the division finite.
-    return mean.float(), std.clamp(min=1 / 255).float()
-
-
-def _histogram(pixels: Tensor) -> Tensor:
-    counts = torch.zeros(256, dtype=torch.float64)
-    for part in pixels.split(8192):
-        counts += part.flatten().bincount(minlength=256)
-    return counts

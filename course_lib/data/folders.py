@@ -1,18 +1,18 @@
 """Pictures and data sets of one's own, read once into whole tensors."""
 
-from collections.abc import Callable, Iterator, Sequence, Sized
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
-from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as Source
 
 from course_lib._torchvision import torchvision
-from course_lib.data.examples import Dataset, Examples, assemble
+from course_lib.data.dataset import Dataset, assemble
+from course_lib.data.examples import Examples
+from course_lib.data.reading import Reader, unlike
 from course_lib.data.splits import stratified_split
 from course_lib.errors import CourseError, check_count, check_number
 from course_lib.progress import progress_bar
@@ -83,46 +83,17 @@ def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) ->
     Raises:
         CourseError: it has no examples, an example is not such a pair, or their shapes differ.
     """
-    if not isinstance(dataset, Sized) or not len(dataset):
-        raise CourseError("dataset must have a length of at least 1, with dataset[i] = (input, label)")
-    inputs, labels = [], []
-    for place, (x, y) in enumerate(_read(dataset, len(dataset), workers, progress)):
-        for name, kept, value in (("input", inputs, x), ("label", labels, y)):
-            if kept and value.shape != kept[0].shape:
-                raise CourseError(
-                    f"dataset must give examples of one shape, got the {name} {tuple(value.shape)} at {place} after "
-                    f"{tuple(kept[0].shape)}: give it a transform that brings them to one"
-                )
-            kept.append(value)
-    return Examples(inputs=torch.stack(inputs), labels=torch.stack(labels))
-
-
-def _read(dataset: Source, count: int, workers: int, progress: bool) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every example, of so many, as two tensors."""
-    loader = DataLoader(dataset, batch_size=_BATCH, num_workers=workers, collate_fn=_pairs)
-    with progress_bar("Reading", count, progress) as advance:
-        for pairs in loader:
-            yield from pairs
-            advance(len(pairs))
-
-
-def _pairs(examples: Sequence[Any]) -> list[tuple[Tensor, Tensor]]:
-    for example in examples:
-        if not isinstance(example, tuple | list) or len(example) != 2:
-            raise CourseError(f"dataset must give pairs (input, label), got {type(example).__name__}")
-    return [(_as_tensor(x), _as_tensor(y)) for x, y in examples]
-
-
-def _as_tensor(value: Any) -> Tensor:
-    if isinstance(value, Image.Image):
-        pixels = torch.from_numpy(np.array(value if value.mode in ("L", "RGB") else value.convert("RGB")))
-        return pixels[None] if pixels.ndim == 2 else pixels.permute(2, 0, 1).contiguous()
-    try:
-        return torch.as_tensor(value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CourseError(
-            f"dataset must give pictures, tensors or numbers, got {type(value).__name__}"
-        ) from error
+    reader, parts, filled = Reader(dataset, workers), [], 0
+    rows = (some.tolist() for some in torch.arange(len(reader)).split(_BATCH))
+    with progress_bar("Reading", len(reader), progress) as advance:
+        for part in reader.parts(rows):
+            parts.append(part)
+            if error := unlike(part.first, parts[0].first, filled):
+                raise error
+            filled += len(part.labels)
+            advance(len(part.labels))
+    inputs, labels, _ = (torch.cat(each) for each in zip(*parts, strict=True))
+    return Examples(inputs=inputs, labels=labels)
 
 
 def _pictures(

@@ -196,8 +196,9 @@ def _batches(
     ask: Callable[[Tensor], Any], examples: Examples, batch_size: int, progress: bool
 ) -> Iterator[Tensor]:
     with torch.no_grad(), progress_bar("Asking the teacher", len(examples), progress) as advance:
-        for rows in torch.arange(len(examples)).split(batch_size):
-            answers = torch.as_tensor(ask(examples.batch(rows))).cpu()
+        every = torch.arange(len(examples)).split(batch_size)
+        for rows, inputs in zip(every, examples.batches(every), strict=True):
+            answers = torch.as_tensor(ask(inputs)).cpu()
             if answers.ndim < 2 or len(answers) != len(rows):
                 raise CourseError(
                     f"source must answer with a row of logits for each example, {len(rows)}, got shape "

@@ -216,8 +216,8 @@ def _rounded(values: Tensor, dtype: torch.dtype, what: str) -> Tensor:
 def _batches(teacher: nn.Module, examples: Examples, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Rows and inputs, on the teacher's device and in its precision."""
     some = next(teacher.parameters(), torch.empty(0, device=examples.device))
-    for rows in torch.arange(len(examples)).split(batch_size):
-        inputs = examples.batch(rows)
+    every = torch.arange(len(examples)).split(batch_size)
+    for rows, inputs in zip(every, examples.batches(every), strict=True):
         precision = some.dtype if inputs.is_floating_point() else inputs.dtype  # tokens stay whole numbers
         yield rows, inputs.to(some.device, precision, copy=True)
 

@@ -1,12 +1,14 @@
 """What a training step is given: a batch of examples by position, and the teacher's answers to the same ones."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import tee
 
 import torch
 from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
+from course_lib.data.streams import Streamed
 from course_lib.errors import CourseError
 from course_lib.losses import NO_LABEL, class_dimension
 from course_lib.models import MacCounter, evaluating
@@ -54,7 +56,8 @@ class BatchSource:
         if not len(examples):
             raise CourseError("examples must hold at least one example, got none")
         self.examples, self.views = examples, views
-        self.limit = "none"  # of the classes about which the teacher tells
+        self._read: tuple[Tensor, Tensor] | None = None  # draws, and their inputs
+        self.limits: list[str] = []  # of the classes about which teachers tell
         self._wanted = [
             each for each in objective.sources if each.name.startswith("teacher") or each == SOFT_MATRIX
         ]
@@ -70,8 +73,8 @@ class BatchSource:
 
     def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
         """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""
-        rows = draws // len(self.views) if self.views else draws
-        inputs = self.examples.batch(rows)
+        rows = self._rows(draws)
+        inputs = self._read[1] if self._read and self._read[0] is draws else self.examples.batch(rows)
         if self.views:
             flat = self.views.apply(inputs.flatten(0, -4), (draws % len(self.views)).flatten())
             inputs = flat.view_as(inputs)
@@ -86,6 +89,22 @@ class BatchSource:
                 self._matrices.expand(len(rows), *shape) if rows.ndim == 2 else self._matrices[0]
             )
         return batch | self._known(draws)
+
+    def ahead(self, order: Iterator[Tensor]) -> Iterator[Tensor]:
+        """The same draws; of examples that are streamed, those to come are read while the caller works on one."""
+        if not isinstance(self.examples, Streamed):
+            return order
+        return self._reading(order, self.examples)
+
+    def _reading(self, order: Iterator[Tensor], examples: Streamed) -> Iterator[Tensor]:
+        now, later = tee(order)
+        for draws, inputs in zip(now, examples.batches(map(self._rows, later)), strict=False):
+            self._read = draws, inputs
+            yield draws
+        self._read = None
+
+    def _rows(self, draws: Tensor) -> Tensor:
+        return draws // len(self.views) if self.views else draws
 
     def of_teacher(self, number: int) -> dict[Source, Tensor]:
         """What the teachers say about this many of the examples as they are, by source, however they are asked."""
@@ -146,7 +165,8 @@ class BatchSource:
             )
         if isinstance(teacher.kept, TopLogits):
             refuse_other_temperatures(objective, teacher.kept.temperature)
-            self.limit = f"the {teacher.kept.values.shape[-1]} largest at T = {teacher.kept.temperature}"
+            count = teacher.kept.values.shape[-1]
+            self.limits.append(f"the {count} largest at T = {teacher.kept.temperature}")
         if not teacher.mapped:
             return Known(self._wanted_of(objective, teacher.answers(self.examples)))
         return Known(
@@ -248,13 +268,17 @@ def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Exampl
     """All students' examples in one set, and which rows of it are each student's own, (students, n).
 
     Raises:
-        CourseError: not one set per student, sets of different sizes, or sets of different data.
+        CourseError: not one set per student, sets of different sizes, of different data, or streamed ones.
     """
     if isinstance(examples, Examples):
         return examples, torch.arange(len(examples)).expand(students, -1)
     if len(examples) != students:
         raise CourseError(f"examples must be one set, or one per seed ({students}), got {len(examples)} sets")
     first = examples[0]
+    if any(isinstance(each, Streamed) for each in examples):
+        raise CourseError(
+            "examples must be in memory for sets that differ between students, got streamed ones"
+        )
     sizes = {len(each) for each in examples}
     if len(sizes) > 1:
         raise CourseError(f"examples must all be of one size to train together, got sizes {sorted(sizes)}")

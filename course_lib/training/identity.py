@@ -103,7 +103,7 @@ def identity(
             holds.
     """
     examples = batches.examples
-    some = examples.images[:: max(1, len(examples) // _IMAGES)]
+    some = examples.spread(_IMAGES)
     contents = [examples.index, examples.labels, *examples.scale, some, *examples.extras.values()]
     contents += [] if own is None else [own]
     shapes = (f"{name} {tuple(value.shape)}" for name, value in network.state_dict().items())
@@ -117,7 +117,7 @@ def identity(
         "list of weights": ", ".join(shapes),
         "set of examples": f"{len(examples)}, {_short(*contents)}",
         "set of views": str(batches.views),
-        "limit of the teacher's classes": batches.limit,
+        "limit of the teacher's classes": ", ".join(batches.limits) or "none",
         "precision": fabric.strategy.precision.precision,
         "number of processes": str(fabric.world_size),
         **(more or {}),

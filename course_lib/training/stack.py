@@ -122,8 +122,12 @@ class ManyStudents:
                     self._replay = record(self._step, self._state, some)
             yield
 
-    def order(self) -> Iterator[Tensor]:
-        """Batches for all students, (students, B): each one's draws, turned into draws from the common set."""
+    def order(self, start: int, stop: int) -> Iterator[Tensor]:
+        """Batches for all students, (students, B), from one step to another."""
+        return self._batches.ahead(islice(self._order(), start, stop))
+
+    def _order(self) -> Iterator[Tensor]:
+        """Each student's draws, turned into draws from the common set."""
         size, views = self.own.shape[1], self._views
         orders = [batch_order(size, self._recipe.batch_size, seed, views) for seed in self.seeds]
         while True:
@@ -213,7 +217,7 @@ class ManyStudents:
                 parameter.copy_(self.weights[name][student])
         own = {key: value[student] for key, value in (self._knobs | self._of_losses).items()}
         with forked(), Forward(network, network, self._layers, self._differentiated) as forward:
-            batches = (self._batches(rows) for rows in islice(self.order(), BATCHES))
+            batches = (self._batches(rows) for rows in self.order(0, BATCHES))
             passes = (forward({key: value[student] for key, value in batch.items()}) for batch in batches)
             return balanced_weights(self.objective, passes, list(network.parameters()), own)
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Protocol
 
 import numpy as np
@@ -39,7 +38,7 @@ class Trained(Protocol):
     optimizer: Optimizer
     seeds: tuple[int, ...]
 
-    def order(self) -> Iterator[Tensor]: ...
+    def order(self, start: int, stop: int, /) -> Iterator[Tensor]: ...
     def take(self, draws: Tensor, progress: float, /) -> Tensor: ...
     def step(self, number: int) -> None: ...
 
@@ -95,7 +94,7 @@ class Steps:
         bar = self.progress if self.fabric.is_global_zero else False
         with progress_bar(what, steps, bar) as advance:
             advance(done)
-            for step, draws in enumerate(islice(students.order(), done, steps), start=done + 1):
+            for step, draws in enumerate(students.order(done, steps), start=done + 1):
                 if self._satisfied():
                     break
                 record[step - 1] = self._take(step, draws, schedule)

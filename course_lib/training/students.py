@@ -101,12 +101,13 @@ class OneStudent:
         with self._passes, suited_threads(self._macs * batch, self._fabric.device):
             yield
 
-    def order(self) -> Iterator[Tensor]:
-        """The draws, batch by batch."""
+    def order(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The draws, this process's share of each batch from one step to another."""
         batches = self._batches
         count = len(batches.views) if batches.views else 1
         epochs = batch_order(len(batches.examples), self._recipe.batch_size, self.seeds[0], count)
-        return chain.from_iterable(epoch.to(self._fabric.device).unbind(0) for epoch in epochs)
+        every = chain.from_iterable(epoch.to(self._fabric.device).unbind(0) for epoch in epochs)
+        return batches.ahead(share(draws, self._fabric) for draws in islice(every, start, stop))
 
     def take(self, draws: Tensor, progress: float) -> Tensor:
         """Put the gradients of a batch in place and return the losses, (terms + 1,).
@@ -115,7 +116,7 @@ class OneStudent:
             draws: of the batch.
             progress: the share of the training's steps that are done.
         """
-        batch = self._batches(share(draws, self._fabric))
+        batch = self._batches(draws)
         weights = self.balanced | self.objective.weights_at(progress)
         knobs = {f"{name}.weight": value for name, value in weights.items()}
         total, values = self.objective(self._passes(batch), knobs)
@@ -145,9 +146,9 @@ class OneStudent:
         if not self.objective.balanced:
             return {}
         network, own = copy.deepcopy(self.network).train(), self.objective.own_copy(self._fabric.device)
-        draws = islice(self.order(), BATCHES)
+        draws = self.order(0, BATCHES)
         with forked(), self._forward(network) as forward:
-            passes = (forward(self._batches(share(each, self._fabric))) for each in draws)
+            passes = (forward(self._batches(each)) for each in draws)
             found = balanced_weights(own, passes, list(network.parameters()), {})
         return self._fabric.broadcast(found) if self._fabric.world_size > 1 else found
 

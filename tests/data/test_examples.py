@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from course_lib.data import Examples, noisy_copies
 from course_lib.data import examples as module
 from course_lib.data.canvases import scatter
-from course_lib.data.examples import assemble, channel_statistics
+from course_lib.data.dataset import assemble
+from course_lib.data.pixels import channel_statistics
 from course_lib.errors import CourseError
 
 
