@@ -44,6 +44,7 @@ from course_lib.training.sources import (
     teacher_activation,
 )
 from course_lib.training.steps import TrainingDiverged
+from course_lib.training.top_k import TopLogits
 from course_lib.training.watch import Watch
 from course_lib.training.weights import Ramp
 
@@ -72,6 +73,7 @@ __all__ = [
     "Source",
     "TeacherCache",
     "Term",
+    "TopLogits",
     "TrainingDiverged",
     "Warmup",
     "Watch",

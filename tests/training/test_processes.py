@@ -75,6 +75,12 @@ def test_a_training_of_two_goes_on_from_its_checkpoint_with_the_same_bits(both):
     assert both[0]["files"] == ["step-0000000012.ckpt", "step-0000000006.ckpt"]
 
 
+def test_each_process_streams_its_share(both):
+    for found in both:
+        for key, value in found["memory"].items():
+            assert torch.equal(found["stream"][key], value)
+
+
 def test_batches_that_cannot_be_parted_equally_are_refused(both):
     assert "batch_size must be a multiple of the number of processes, 2, got 15" in both[1]["odd"]
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 from lightning_fabric import Fabric
+from torch.utils.data import TensorDataset
 
-from course_lib.data import Views, load
+from course_lib.data import Views, from_dataset, load, streamed
 from course_lib.distillation import Plan, distill
 from course_lib.errors import CourseError
 from course_lib.models import cnn_teacher, mlp, small_mlp
@@ -101,6 +102,9 @@ def main(folder):
     found["whole"], found["again"] = whole.model.state_dict(), again.model.state_dict()
     found["files"] = [path.name for path in checkpoints.files()]
     found["draw"] = fit(Drawing, hard_labels(), train(), RECIPE, fabric=fabric).model.drawn
+    source = TensorDataset(train().images, train().labels)
+    for name, examples in (("memory", from_dataset(source)), ("stream", streamed(source, workers=1))):
+        found[name] = fit(small_mlp, hard_labels(), examples, RECIPE, fabric=fabric).model.state_dict()
     try:
         fit(small_mlp, hard_labels(), train(), Recipe(steps=1, batch_size=15), fabric=fabric)
     except CourseError as error:
