@@ -1,5 +1,6 @@
 """Reading a data set of PyTorch's by position, in worker processes that read ahead."""
 
+import signal
 from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, NamedTuple
 
@@ -72,6 +73,7 @@ class Reader:
             num_workers=workers,
             prefetch_factor=self._prefetch if workers else None,
             collate_fn=_as_it_is,
+            worker_init_fn=_leave_it_to_the_reader,
             # Else a number is drawn from the global generator, and dropout would be another.
             generator=torch.Generator(),
         )
@@ -136,6 +138,11 @@ def _next(found: Iterator[Part | CourseError]) -> Part | CourseError | None:
         return next(found, None)
     except RuntimeError as error:
         raise CourseError(f"a worker process that reads the data has ended: {error}") from error
+
+
+def _leave_it_to_the_reader(worker: int) -> None:
+    """Where all processes of a job are asked to end, the reader does, with a checkpoint, and needs data until then."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _as_it_is(part: Any) -> Any:

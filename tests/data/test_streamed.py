@@ -1,6 +1,7 @@
 """Examples that are read when a batch needs them are those that are read once into memory."""
 
 import os
+import signal
 
 import numpy as np
 import pytest
@@ -172,6 +173,17 @@ def test_what_goes_wrong_in_a_worker_is_one_sentence(workers, spoilt, words):
         streamed(Spoilt(spoilt), workers=workers)
     with pytest.raises(CourseError, match=words):
         from_dataset(Spoilt(spoilt), workers=workers)
+
+
+def test_a_request_to_end_is_left_to_the_process_that_trains():
+    """A cluster sends it to the workers, too, and the last steps before a checkpoint need their data."""
+
+    def asked_to_end():
+        os.kill(os.getpid(), signal.SIGTERM)
+        return torch.ones(4), 0
+
+    there = streamed(Spoilt(asked_to_end), workers=1)
+    assert len(there) == 100
 
 
 def test_a_worker_that_dies_is_said_to():
