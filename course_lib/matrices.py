@@ -16,6 +16,14 @@ from course_lib.losses.common import (
     powers_of_two,
 )
 
+__all__ = [
+    "class_soft_matrix",
+    "cross_entropy_matrix",
+    "layer_adapter",
+    "layer_soft_matrices",
+    "softmax_jacobian",
+]
+
 
 def class_soft_matrix(teacher_logits: Tensor, labels: Tensor, temperature: float, num_classes: int) -> Tensor:
     """S_soft between classes: column c is the teacher's mean softened answer softmax(y/T) to the examples labelled c.
