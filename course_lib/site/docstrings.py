@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import import_module
 from itertools import takewhile
@@ -21,10 +21,9 @@ def as_markup(lines: Iterable[str]) -> list[str]:
     What stands between double backticks is code. The section "Returns:" becomes a field of its own, because Sphinx
     would take the words before its first colon for a type.
     """
-    result, example, returns = [], False, False
-    for line in _one_by_one(list(lines)):
-        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
-        text = line if example else _escaped(line)
+    result, returns = [], False
+    for line, is_code in _with_code(_one_by_one(list(lines))):
+        text = line if is_code else _escaped(line)
         if line == "Returns:":
             returns = True
         elif returns:
@@ -33,6 +32,19 @@ def as_markup(lines: Iterable[str]) -> list[str]:
         else:
             result.append(text)
     return result
+
+
+def _with_code(lines: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Each line, and whether it is code: part of an example, or of a block that is announced by "::"."""
+    example, announced, outside = False, False, 0
+    for line in lines:
+        indent = len(line) - len(line.lstrip())
+        example = line.lstrip().startswith(">>>") or (example and bool(line.strip()))
+        if line.strip() and announced and indent <= outside:
+            announced = False
+        yield line, example or announced
+        if not announced and line.endswith("::"):
+            announced, outside = True, indent
 
 
 def _one_by_one(lines: list[str]) -> list[str]:

@@ -100,6 +100,11 @@ def test_examples_stay_as_they_are():
     assert as_markup(lines) == [*lines[:3], r"\*a\*"]
 
 
+def test_a_block_of_code_stays_as_it_is():
+    lines = ["So *a*::", "", "    f(*a)", "", "    f(*b)", "", "And *b*."]
+    assert as_markup(lines) == [r"So \*a\*::", *lines[1:-1], r"And \*b\*."]
+
+
 def test_what_is_returned_is_no_type():
     lines = ["Sum.", "", "Returns:", "    A scalar ≥ 0: the sum", "    of all.", "", "Raises:", "    E: bad."]
     expected = [
