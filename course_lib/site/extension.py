@@ -6,7 +6,7 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
-from sphinx.domains.python import PyObject
+from sphinx.domains.python import PyObject  # pyright: ignore[reportPrivateImportUsage]
 from sphinx.util import logging
 
 from course_lib.site.docstrings import as_markup
