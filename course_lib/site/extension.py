@@ -35,6 +35,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     for field in PyObject.doc_field_types:
         if field.name == "variable":
             field.label = "Attributes"
+    app.connect("autodoc-process-signature", _read_signature)
     # Before Sphinx's own reader of sections such as "Args:".
     app.connect("autodoc-process-docstring", _read_docstring, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
@@ -56,6 +57,13 @@ def _read_notebook(app: Sphinx, docname: str, source: list[str]) -> None:
 
 def _read_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     lines[:] = as_markup(lines)
+
+
+def _read_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    # What a dataclass shows for the default of a dictionary is no Python, and Sphinx would read none of the types.
+    return signature and signature.replace("<factory>", "..."), returned
 
 
 def _require_alternative_texts(app: Sphinx, doctree: nodes.document) -> None:
