@@ -8,7 +8,7 @@ from importlib import import_module
 from itertools import takewhile
 from typing import Any
 
-from course_lib.site.reference import PACKAGES, public
+from course_lib.site.reference import PACKAGES, address, public
 
 _CODE = re.compile(r"``(.+?)``")
 _TOGETHER = re.compile(r" {4}(\w+(?:, \w+)+): (.*)")
@@ -73,8 +73,8 @@ def _escaped(line: str) -> str:
 
 
 def _code(text: str) -> str:
-    address = _addresses().get(text)
-    return f":py:obj:`{text} <{address}>`" if address else f"``{text}``"
+    where = _addresses().get(text)
+    return f":py:obj:`{text} <{where}>`" if where else f"``{text}``"
 
 
 @cache
@@ -84,20 +84,18 @@ def _addresses() -> dict[str, str]:
     A name that two packages have, or that is also a parameter's or an ordinary word, such as ``teacher_logits`` or
     ``fit``, is left as code; its full name is linked.
     """
-    short: dict[str, list[str]] = {}
-    full, parameters = {}, set()
-    for package in PACKAGES:
-        module = import_module(f"course_lib.{package}")
-        for name, thing in public(module).items():
-            address = f"{module.__name__}.{name}"
-            full[address] = address
-            short.setdefault(name, []).append(address)
+    short: dict[str, set[str]] = {}
+    parameters = set()
+    for package in map(import_module, (f"course_lib.{name}" for name in PACKAGES)):
+        for name, thing in public(package).items():
+            short.setdefault(name, set()).add(address(package, name))
             if callable(thing):
                 parameters.update(_parameters(thing))
+    full = {where: where for found in short.values() for where in found}
     telling = {
-        name: addresses[0]
-        for name, addresses in short.items()
-        if len(addresses) == 1 and name not in parameters and ("_" in name or name[0].isupper())
+        name: next(iter(found))
+        for name, found in short.items()
+        if len(found) == 1 and name not in parameters and ("_" in name or name[0].isupper())
     }
     return full | telling
 
