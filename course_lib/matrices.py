@@ -16,6 +16,14 @@ from course_lib.losses.common import (
     powers_of_two,
 )
 
+__all__ = [
+    "class_soft_matrix",
+    "cross_entropy_matrix",
+    "layer_adapter",
+    "layer_soft_matrices",
+    "softmax_jacobian",
+]
+
 
 def class_soft_matrix(teacher_logits: Tensor, labels: Tensor, temperature: float, num_classes: int) -> Tensor:
     """S_soft between classes: column c is the teacher's mean softened answer softmax(y/T) to the examples labelled c.
@@ -35,6 +43,12 @@ def class_soft_matrix(teacher_logits: Tensor, labels: Tensor, temperature: float
 
     Raises:
         CourseError: shapes do not fit, a label is not below C, T is not a finite number above 0.
+
+    Examples:
+        >>> answers, labels = torch.tensor([[4.0, 0.0], [0.0, 4.0]]), torch.tensor([0, 1])
+        >>> matrices.class_soft_matrix(answers, labels, temperature=4.0, num_classes=2)
+        tensor([[0.7311, 0.2689],
+                [0.2689, 0.7311]])
     """
     check_logits(teacher_logits=teacher_logits)
     check_labels(labels, teacher_logits)

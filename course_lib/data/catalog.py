@@ -82,6 +82,11 @@ def load(
 
     Raises:
         CourseError: no such name, a seed or a share out of range, or a copy that is missing, damaged or incomplete.
+
+    Examples:
+        >>> digits = data.load("digits", seed=0)
+        >>> len(digits.train), len(digits.validation), len(digits.test)
+        (1200, 200, 397)
     """
     _check_name(name)
     check_seed(seed)

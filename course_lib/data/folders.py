@@ -47,6 +47,11 @@ def from_folder(
     Raises:
         CourseError: there is no such folder, no picture in it, a picture cannot be read, or a class is too small to
             have an example in each part.
+
+    Examples:
+        >>> pictures = data.from_folder("photographs", size=32)  # photographs/cat/1.png, photographs/dog/1.png, ...
+        >>> pictures.classes, pictures.train.images.shape[1:]
+        (('cat', 'dog'), torch.Size([3, 32, 32]))
     """
     path = Path(path)
     check_count(size=size)
@@ -82,6 +87,11 @@ def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) ->
 
     Raises:
         CourseError: it has no examples, an example is not such a pair, or their shapes differ.
+
+    Examples:
+        >>> pairs = [(torch.rand(5), 0), (torch.rand(5), 1)]
+        >>> data.from_dataset(pairs, progress=False).inputs.shape
+        torch.Size([2, 5])
     """
     reader, parts, filled = Reader(dataset, workers), [], 0
     rows = (some.tolist() for some in torch.arange(len(reader)).split(_BATCH))

@@ -24,6 +24,11 @@ def double_backpropagation_loss(student_logits: Tensor, labels: Tensor, inputs: 
 
     Raises:
         CourseError: as in ``gradient_penalty_loss``, or labels that do not fit.
+
+    Examples:
+        >>> x = torch.zeros(1, 2, requires_grad=True)
+        >>> losses.double_backpropagation_loss(x * 1.0, torch.tensor([0]), x).item()  # (1/2)² + (1/2)²
+        0.5
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)

@@ -48,6 +48,12 @@ def gradient_loss(
 
     Raises:
         CourseError: as in ``soft_gradients``, or an unknown estimator.
+
+    Examples:
+        >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+        >>> logits = x * torch.tensor([3.0, 4.0])  # slopes 3 and 4
+        >>> losses.gradient_loss(logits, x, torch.eye(2)).item()
+        25.0
     """
     matrix = checked_matrix(student_logits, soft_matrix, activations)
     columns, signs = probed(matrix, len(student_logits), estimator, probes, generator)
@@ -85,6 +91,13 @@ def gradient_matching_loss(
 
     Raises:
         CourseError: as in ``gradient_loss``, or ``teacher_gradients`` of another shape.
+
+    Examples:
+        >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+        >>> logits = x * torch.tensor([3.0, 4.0])
+        >>> teacher = torch.tensor([[[3.0, 0.0], [0.0, 6.0]]])  # its slopes are 3 and 6
+        >>> losses.gradient_matching_loss(logits, x, teacher, torch.eye(2)).item()
+        4.0
     """
     matrix = checked_matrix(student_logits, soft_matrix, inputs)
     _check_teacher(teacher_gradients, inputs, (len(student_logits), matrix.shape[-1]))

@@ -31,6 +31,11 @@ def hard_label_loss(student_logits: Tensor, labels: Tensor, mask: Tensor | None 
 
     Raises:
         CourseError: a shape or type does not fit; on a CPU also a label that is not a class, or a share below 0.
+
+    Examples:
+        >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 0.0]]), torch.tensor([0, 1])
+        >>> losses.hard_label_loss(logits, labels)
+        tensor(0.4100)
     """
     check_outputs(student_logits=student_logits)
     check_labels(labels, student_logits, soft=True)

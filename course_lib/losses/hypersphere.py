@@ -27,6 +27,11 @@ def radius_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         CourseError: not floating point, no numbers, or not equally many examples.
+
+    Examples:
+        >>> student, teacher = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]])
+        >>> losses.radius_loss(student, teacher)  # (5 − 10)² / 2
+        tensor(12.5000)
     """
     own, target = _flat(student, teacher, equal=False)
     gap = _length(own)[0] / own.shape[1] ** 0.5 - _length(target)[0] / target.shape[1] ** 0.5  # (N, 1)
@@ -48,6 +53,11 @@ def angle_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         CourseError: as ``radius_loss``, or not equally many numbers for each example.
+
+    Examples:
+        >>> student, teacher = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 10.0]])
+        >>> losses.angle_loss(student, teacher)  # 1 − cos θ, and cos θ = 4/5
+        tensor(0.2000)
     """
     own, target = _flat(student, teacher)
     (r_s, own_is_zero), (r_t, target_is_zero) = _length(own), _length(target)
@@ -70,6 +80,11 @@ def magnitude_loss(student: Tensor, teacher: Tensor) -> Tensor:
 
     Raises:
         CourseError: as ``angle_loss``.
+
+    Examples:
+        >>> student, teacher = torch.tensor([[3.0, -4.0]]), torch.tensor([[3.0, 4.0]])
+        >>> losses.magnitude_loss(student, teacher)
+        tensor(0.)
     """
     own, target = _flat(student, teacher)
     return (own.abs() - target.abs()).square().sum(dim=1).mean()
@@ -128,6 +143,11 @@ def spherical_soft_target_loss(
 
     Raises:
         CourseError: a shape or type does not fit, or T is not a finite number above 0.
+
+    Examples:
+        >>> teacher = torch.tensor([[4.0, 0.0, 2.0]])  # the student has the same direction
+        >>> losses.spherical_soft_target_loss(teacher / 10, teacher, temperature=4.0).item() < 1e-6
+        True
     """
     check_logits(student_logits=student_logits, teacher_logits=teacher_logits)
     own, target = (_centred(at_least_float32(logits)) for logits in (student_logits, teacher_logits.detach()))

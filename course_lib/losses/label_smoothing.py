@@ -20,6 +20,11 @@ def smoothed_label_loss(student_logits: Tensor, labels: Tensor, smoothing: float
     Raises:
         CourseError: a shape or type does not fit, or a smoothing outside [0, 1); on a CPU also a label that is not a
             class.
+
+    Examples:
+        >>> logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
+        >>> losses.smoothed_label_loss(logits, labels, smoothing=0.1)
+        tensor(0.2269)
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)

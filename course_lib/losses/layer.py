@@ -27,6 +27,11 @@ def layer_response_loss(
 
     Raises:
         CourseError: the shapes do not fit.
+
+    Examples:
+        >>> student, teacher = torch.tensor([[1.0]]), torch.tensor([[2.0, 5.0]])
+        >>> losses.layer_response_loss(student, teacher, adapter=torch.tensor([[2.0], [3.0]]))
+        tensor(4.)
     """
     for name, value in (("student_response", student_response), ("teacher_response", teacher_response)):
         if not isinstance(value, Tensor) or not value.is_floating_point() or value.ndim not in (2, 4):
@@ -69,6 +74,11 @@ def input_gradient_loss(
 
     Raises:
         CourseError: as in ``gradient_loss``.
+
+    Examples:
+        >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+        >>> losses.input_gradient_loss(x * torch.tensor([3.0, 4.0]), x).item()
+        25.0
     """
     check_logits(columns=1, student_logits=student_logits)
     # Made where it is used: a copy from the CPU would make the GPU wait at every step.

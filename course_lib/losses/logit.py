@@ -21,6 +21,11 @@ def logit_loss(student_logits: Tensor, teacher_logits: Tensor, mask: Tensor | No
 
     Raises:
         CourseError: a shape or type does not fit.
+
+    Examples:
+        >>> student, teacher = torch.zeros(1, 2), torch.tensor([[3.0, -1.0]])
+        >>> losses.logit_loss(student, teacher)
+        tensor(10.)
     """
     check_outputs(student_logits=student_logits, teacher_logits=teacher_logits)
     check_mask(mask, student_logits)

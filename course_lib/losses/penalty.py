@@ -38,6 +38,12 @@ def gradient_penalty_loss(
 
     Raises:
         CourseError: as in ``gradient_loss``; a target below 0, or not as many targets as layers; ε not above 0.
+
+    Examples:
+        >>> x = torch.tensor([[1.0, 2.0]], requires_grad=True)
+        >>> logits = x * torch.tensor([3.0, 4.0])  # the norm of the slopes is 5
+        >>> losses.gradient_penalty_loss(logits, x, torch.eye(2), target_norm=1.0).item()
+        16.0
     """
     check_positive(eps=eps)
     matrix = checked_matrix(student_logits, soft_matrix, activations)

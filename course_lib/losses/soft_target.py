@@ -27,6 +27,11 @@ def soft_target_loss(
 
     Raises:
         CourseError: a shape or type does not fit, or T is not a finite number above 0.
+
+    Examples:
+        >>> student, teacher = torch.zeros(1, 2), torch.tensor([[4.0, 0.0]])
+        >>> losses.soft_target_loss(student, teacher, temperature=4.0)
+        tensor(1.7751)
     """
     check_outputs(student_logits=student_logits, teacher_logits=teacher_logits)
     check_positive(temperature=temperature)

@@ -76,6 +76,12 @@ def budget_curve(
 
     Raises:
         CourseError: the budgets differ, there are none, or one is not a positive integer; and as in ``compare``.
+
+    Examples:
+        >>> candidate = {100: [0.80, 0.82, 0.81], 1000: [0.90, 0.92, 0.91]}
+        >>> baseline = {100: [0.70, 0.71, 0.72], 1000: [0.93, 0.96, 0.94]}
+        >>> measure.budget_curve(candidate, baseline).turn
+        (100, 1000)
     """
     for name, each in (("candidate", candidate), ("baseline", baseline)):
         if not isinstance(each, Mapping):

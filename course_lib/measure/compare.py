@@ -99,6 +99,11 @@ def compare(
     Raises:
         CourseError: different numbers of runs, fewer than two, a value that is not a finite number, a margin not above
             0, or a direction that is not True or False.
+
+    Examples:
+        >>> gap = measure.compare([0.90, 0.92, 0.91], [0.85, 0.86, 0.87])  # pairs of one seed each
+        >>> gap.verdict, round(gap.difference, 3)
+        ('BEATS', 0.05)
     """
     first, second = _numbers("candidate", candidate), _numbers("baseline", baseline)
     if len(first) != len(second):

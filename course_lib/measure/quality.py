@@ -51,6 +51,11 @@ def accuracy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tens
 
     Raises:
         CourseError: the shapes do not fit, nothing counts, a label is not a class, or a logit is NaN.
+
+    Examples:
+        >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
+        >>> measure.accuracy(logits, labels)
+        tensor(0.5000, dtype=torch.float64)
     """
     logits, labels = logits.detach().cpu(), labels.cpu()
     if labels.ndim == 3 and logits.ndim >= 4:

@@ -36,8 +36,8 @@ def course_root(start: Path | None = None) -> Path:
     found = folder_around(lambda folder: list_notebooks(folder / "notebooks"), start)
     if found is None:
         raise CourseError(
-            f"No notebooks/ folder of the course in {(start or Path.cwd()).resolve()} or above it; go to the course's "
-            "folder first."
+            f"No notebooks/ folder of the course in {(start or Path.cwd()).resolve()} or above it: go to the course's "
+            "folder first; pip installs only the library, without the notebooks."
         )
     return found
 

@@ -6,8 +6,10 @@ from typing import Any
 import nbformat
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.domains.python import PyObject  # pyright: ignore[reportPrivateImportUsage]
 from sphinx.util import logging
 
+from course_lib.site.docstrings import as_markup
 from course_lib.site.icons import drop_unused_icons
 from course_lib.site.notebook import for_website, problems
 from course_lib.site.scripts import drop_unused_search
@@ -29,6 +31,13 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("doctree-read", _require_alternative_texts)
     app.connect("html-page-context", _load_scripts)
     app.connect("build-finished", _shorten)
+    # What napoleon makes of a docstring's "Attributes:", Sphinx heads "Variables:".
+    for field in PyObject.doc_field_types:
+        if field.name == "variable":
+            field.label = "Attributes"
+    app.connect("autodoc-process-signature", _read_signature)
+    # Before Sphinx's own reader of sections such as "Args:".
+    app.connect("autodoc-process-docstring", _read_docstring, priority=400)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
 
@@ -44,6 +53,17 @@ def _read_notebook(app: Sphinx, docname: str, source: list[str]) -> None:
     for number, problem in problems(notebook):
         _log.warning("cell %d: %s", number, problem, location=docname)
     source[0] = nbformat.writes(for_website(notebook))
+
+
+def _read_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    lines[:] = as_markup(lines)
+
+
+def _read_signature(
+    app: Sphinx, what: str, name: str, obj: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str | None, str | None]:
+    # What a dataclass shows for the default of a dictionary is no Python, and Sphinx would read none of the types.
+    return signature and signature.replace("<factory>", "..."), returned
 
 
 def _require_alternative_texts(app: Sphinx, doctree: nodes.document) -> None:

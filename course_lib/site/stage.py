@@ -15,6 +15,7 @@ from course_lib.runner.find import list_notebooks
 from course_lib.site.grids import explorer
 from course_lib.site.notebook import alternative_text, chart_html, chart_of, promise, title
 from course_lib.site.pictures import with_small_pictures
+from course_lib.site.reference import write_reference
 
 _LEFT_OUT = ("_build", "*.pyc", "__pycache__")
 _TO_CHAPTER = re.compile(
@@ -55,6 +56,7 @@ def stage(notebooks: Path, pages: Path, folder: Path) -> Path:
         nbformat.write(notebook, folder / "notebooks" / f"{name}.ipynb")
     for page in folder.glob("*.md"):
         page.write_text(without_links(page.read_text(encoding="utf-8"), absent), encoding="utf-8")
+    write_reference(folder / "reference")
     generated = folder / "_generated"
     generated.mkdir()
     (generated / "map.md").write_text(course_map(read), encoding="utf-8")

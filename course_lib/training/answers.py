@@ -51,6 +51,11 @@ def answers_from(
     Raises:
         CourseError: the answers are not one finite row per example, not probabilities, or for other examples; a file
             cannot be read.
+
+    Examples:
+        >>> shares = torch.eye(10)[digits.train.labels]
+        >>> training.answers_from(shares, digits.train, probabilities=True).logits.shape
+        torch.Size([1200, 10])
     """
     if isinstance(source, nn.Module):
         raise CourseError("source must not be a network of PyTorch: cache_teacher(network, examples) asks it")

@@ -168,6 +168,11 @@ def cache_teacher(
     Raises:
         CourseError: the teacher does not return finite logits, (N, C), (N, L, C) or (N, C, H, W), a layer or the soft
             matrix does not fit, half precision has no place for an answer, or a kept file is damaged.
+
+    Examples:
+        >>> cache = training.cache_teacher(models.cnn_teacher(), digits.train)
+        >>> cache.lookup(digits.train.subset(50, seed=0)).shape
+        torch.Size([50, 10])
     """
     _check(teacher, examples, soft_matrix, directory, mapped)
     index = examples.index.cpu()

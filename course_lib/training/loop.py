@@ -79,6 +79,12 @@ def fit(
         CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
             another training, or that cannot be written.
         TrainingDiverged: a loss or a weight is NaN or infinite.
+
+    Examples:
+        >>> recipe = training.Recipe(steps=20)
+        >>> run = training.fit(models.small_mlp, training.hard_labels(), digits.train, recipe, seed=0)
+        >>> run.model(digits.test.inputs).shape
+        torch.Size([397, 10])
     """
     fabric = _with_float32_weights(fabric) if fabric else _fabric_for(examples)
     examples = examples.to(fabric.device)
@@ -150,6 +156,12 @@ def fit_many(
         CourseError: as in ``fit``; and for a network with batch norm or dropout, whose students would not be
             what they are when trained alone.
         TrainingDiverged: a loss or a weight of a student is NaN or infinite.
+
+    Examples:
+        >>> recipe = training.Recipe(steps=20)
+        >>> runs = training.fit_many(models.small_mlp, training.hard_labels(), digits.train, recipe, seeds=range(3))
+        >>> runs.logits(digits.test.inputs).shape
+        torch.Size([3, 397, 10])
     """
     seeds = tuple(seeds)
     if not seeds:

@@ -239,6 +239,11 @@ def named_objective(weights: Mapping[str, float] | Sequence[tuple[str, float]], 
 
     Raises:
         CourseError: an unknown name, a weight that is not a finite number, or a missing setting.
+
+    Examples:
+        >>> objective = training.named_objective({"hard": 0.1, "soft_target": 0.9}, temperature=4.0)
+        >>> [term.name for term in objective.terms]
+        ['hard', 'soft_target']
     """
     pairs = list(weights.items() if isinstance(weights, Mapping) else weights)
     terms = []

@@ -234,6 +234,12 @@ class Objective:
 
     Raises:
         CourseError: no terms, or a name used twice.
+
+    Examples:
+        >>> hard = training.Term("hard", losses.hard_label_loss, weight=0.1)
+        >>> soft = training.Term("soft", losses.soft_target_loss, weight=0.9, temperature=4.0)
+        >>> [term.name for term in training.Objective([hard, soft]).terms]
+        ['hard', 'soft']
     """
 
     def __init__(self, terms: Iterable[Term]):

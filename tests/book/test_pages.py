@@ -1,11 +1,14 @@
 """What the book's own pages state: numbers against PyTorch, code by running it, words by their form."""
 
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from PIL import Image
 from torch import nn
 
 from course_lib import losses
@@ -70,27 +73,120 @@ def test_alexnet_of_torchvision():
     assert f"{count(alexnet):,}" in article()
 
 
-def test_the_librarys_page_runs(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    text = (BOOK / "library.md").read_text(encoding="utf-8")
-    blocks = re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
-    assert len(blocks) == 30
-    code, names = "\n".join(blocks), {}
-    for long, short in {"steps=600": "steps=20", "steps=4000": "steps=20", "[200, 800]": "[5, 10]"}.items():
-        assert long in code
+HOW_TO = ("own", "own_losses", "own_loop", "trainings", "judging")
+# What makes the pages' trainings short, and lets them run without a GPU.
+SHORTER = {
+    "steps=600": "steps=20",
+    "steps=4000": "steps=20",
+    "[200, 800]": "[5, 10]",
+    "range(20)": "range(2)",
+    'accelerator="cuda", devices=4, strategy="ddp"': 'accelerator="cpu", devices=1',
+}
+
+
+def code_of(name):
+    """The Python of a page, block after block, and with shorter trainings."""
+    text = (BOOK / f"{name}.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    for long, short in SHORTER.items():
         code = code.replace(long, short)
-    exec(compile(code, "library.md", "exec"), names)
+    return compile(code, f"{name}.md", "exec")
+
+
+@pytest.fixture
+def run_page(monkeypatch, tmp_path):
+    """run_page(name): the names that a page leaves, run after the library's first example if it follows on from it."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(name):
+        names = {}
+        if name != "library":
+            text = (BOOK / "library.md").read_text(encoding="utf-8")
+            assert "(library.md#distil-one-network)" in (BOOK / f"{name}.md").read_text(encoding="utf-8")
+            first = re.search(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)[1]
+            exec(first.replace("steps=600", "steps=20"), names)
+        exec(code_of(name), names)
+        return names
+
+    return run
+
+
+def test_the_librarys_page_runs(run_page):
+    assert run_page("library")["logits"].shape == (397, 10)
+
+
+def test_the_page_of_own_data_runs(run_page, tmp_path):
+    for kind in ("cat", "dog"):
+        (tmp_path / "photographs" / kind).mkdir(parents=True)
+        for shade in range(10):
+            Image.new("RGB", (40, 36), (shade, 0, 0)).save(tmp_path / "photographs" / kind / f"{shade}.png")
+    names = run_page("own")
+    assert names["pictures"].classes == ("cat", "dog")
+    assert names["judged"].model(names["measured"]).shape == (300, 2)
+    assert names["reading"].model(names["tokens"]).shape == (400, 12, 9)
+    assert names["of_forest"].logits.shape == (1200, 10)
+
+
+def test_the_page_of_own_losses_runs(run_page):
+    names = run_page("own_losses")
     assert set(names["run"].history) == {"hard", "bounded", "total"}
-    assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
-    assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
-    assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
-    assert names["logits"].shape == (397, 10)
-    assert names["curve"].steps == (5, 10, 20)
     assert set(names["hinted"].history) == {"hard", "hint", "total"}
     assert names["hinted"].losses["hint"].projector.weight.shape == (512, 16)
-    assert names["of_forest"].logits.shape == (1200, 10)
-    assert names["reading"].model(names["tokens"]).shape == (400, 12, 9)
+    assert set(names["by_gradient"].history) == {"logits", "matching", "total"}
+    assert set(names["by_feature"].history) == {"hard", "sizes", "total"}
     assert set(names["by_layer"].history) == {"hard", "layer", "total"}
+
+
+class _LightningModule(nn.Module):
+    def log_dict(self, values):
+        self.logged = values
+
+
+class _Trainer:
+    """What Lightning's Trainer calls of a module, in its order."""
+
+    def __init__(self, max_epochs):
+        self.max_epochs = max_epochs
+
+    def fit(self, module, loader):
+        optimizer = module.configure_optimizers()
+        module.train()
+        for _ in range(self.max_epochs):
+            for number, batch in enumerate(loader):
+                optimizer.zero_grad()
+                module.training_step(batch, number).backward()
+                optimizer.step()
+
+
+def test_the_page_of_own_loops_runs(run_page, monkeypatch, tmp_path):
+    stand_in = types.SimpleNamespace(LightningModule=_LightningModule, Trainer=_Trainer)
+    monkeypatch.setitem(sys.modules, "lightning", stand_in)
+    torch.manual_seed(0)
+    names = run_page("own_loop")
+    assert set(names["distilled"].logged) == {"hard", "soft"}
+    accuracy = names["measure"].evaluate(names["distilled"].student, names["digits"].validation).accuracy
+    assert accuracy > 0.4  # of ten classes
+    assert names["theirs"]["relu3"].shape == (len(names["x"]), 512)
+    assert (tmp_path / "student.pt").is_file()
+
+
+def test_the_page_of_long_trainings_runs(run_page):
+    names = run_page("trainings")
+    assert [path.name for path in names["kept"].files()] == ["step-0000000020.ckpt"]
+
+
+def test_the_page_of_comparisons_runs(run_page):
+    names = run_page("judging")
+    assert names["curve"].steps == (5, 10, 20)
+
+
+def test_every_page_of_the_library_is_run_and_stands_in_the_contents():
+    assert all(f"]({name}.md)" in (BOOK / "library.md").read_text(encoding="utf-8") for name in HOW_TO)
+    contents = yaml.safe_load((BOOK / "_toc.yml").read_text(encoding="utf-8"))
+    [library] = [part["chapters"] for part in contents["parts"] if part["caption"] == "The library"]
+    run = {"library", *HOW_TO, "reference"}
+    for page in (chapter["file"] for chapter in library):
+        assert page in run or "```python" not in (BOOK / f"{page}.md").read_text(encoding="utf-8"), page
 
 
 def test_the_librarys_page_lists_every_loss():

@@ -15,3 +15,10 @@ def test_a_result_is_found_by_name_and_others_are_refused(own_data):
     assert measured("one") == {"accuracy": 1.5}
     with pytest.raises(CourseError, match=r"name must be a result in .* \(one\), got 'two'"):
         measured("two")
+
+
+def test_where_only_the_library_is_installed_it_says_so(own_data):
+    with pytest.raises(
+        CourseError, match=r"no results in .*: go to the course's folder; pip installs only the library"
+    ):
+        measured("one")
