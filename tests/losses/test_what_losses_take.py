@@ -2,12 +2,14 @@
 
 import pytest
 import torch
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from course_lib.errors import CourseError
 from course_lib.losses import (
     confidence_weighted_loss,
     double_backpropagation_loss,
     gradient_matching_loss,
+    gradient_penalty_loss,
     hard_label_loss,
     input_gradient_loss,
     logit_loss,
@@ -120,3 +122,19 @@ def test_an_input_gradient_is_that_of_logits_also_of_a_single_one():
 def test_gradients_are_matched_at_one_tensor():
     with pytest.raises(CourseError, match="inputs must be one tensor, got list"):
         gradient_matching_loss(INPUTS * 1, [INPUTS], torch.zeros(3, 4, 4), torch.eye(4))
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda z, value: hard_label_loss(z, value.expand(3, 4)),
+        lambda z, value: soft_target_loss(z, GOOD, value),
+        lambda z, value: smoothed_label_loss(z, LABELS, value),
+        lambda z, value: gradient_penalty_loss(z * z, z, torch.eye(4), value),
+    ],
+)
+def test_a_step_that_is_recorded_is_not_looked_at(loss):
+    """What stands for a value in a recording has none yet."""
+    student, value = torch.ones(3, 4, requires_grad=True), torch.tensor(0.25)
+    replay = make_fx(loss)(student, value)
+    assert replay(student, value * 2).item() == pytest.approx(loss(student, value * 2).item())
