@@ -109,7 +109,7 @@ def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
     check_logits(student_logits=logits)
     check_labels(labels, logits)
     p = log_softmax(logits).exp()
-    return (p - one_hot(labels, p.detach()))[:, :, None]
+    return (p - one_hot(labels, p))[:, :, None]
 
 
 def layer_soft_matrices(

@@ -86,6 +86,8 @@ class Examples:
                 channels, shape = self.images.shape[1], tuple(getattr(self, name).shape)
                 if shape != (channels,):
                     raise CourseError(f"{name} must have shape ({channels},), got {shape}")
+            if self.scale[1].device.type == "cpu" and not (self.scale[1] > 0).all():
+                raise CourseError(f"std must be above 0 in every channel, got {self.scale[1].tolist()}")
         elif self.mean is not None or self.std is not None:
             raise CourseError(
                 f"mean and std go with uint8 images, got {self.images.dtype}: normalise such inputs beforehand"

@@ -32,6 +32,8 @@ class Views:
     def __post_init__(self) -> None:
         check_count(0, pad=self.pad)
         check_count(stride=self.stride)
+        if not isinstance(self.flip, bool):
+            raise CourseError(f"flip must be True or False, got {self.flip!r}")
         if self.pad % self.stride:
             raise CourseError(
                 f"stride must divide pad, so that the image itself is a view; got {self.stride} and {self.pad}"
@@ -59,7 +61,11 @@ class Views:
 
         Returns:
             (N, C, H, W).
+
+        Raises:
+            CourseError: not images, or not one view for each; on a CPU also a view that does not exist.
         """
+        self._check(images, view)
         count, _, height, width = images.shape
         place = view // 2 if self.flip else view
         down, right = place // self._shifts, place % self._shifts
@@ -70,3 +76,16 @@ class Views:
         if not self.flip:
             return chosen
         return torch.where((view % 2 == 1).view(-1, 1, 1, 1), chosen.flip(-1), chosen)
+
+    def _check(self, images: Tensor, view: Tensor) -> None:
+        if not isinstance(images, Tensor) or images.ndim != 4:
+            came = tuple(images.shape) if isinstance(images, Tensor) else type(images).__name__
+            raise CourseError(f"images must have shape (N, C, H, W), got {came}")
+        if not isinstance(view, Tensor) or view.dtype != torch.int64 or view.shape != images.shape[:1]:
+            came = f"{view.dtype} {tuple(view.shape)}" if isinstance(view, Tensor) else type(view).__name__
+            raise CourseError(
+                f"view must be torch.int64 of shape ({len(images)},), one for each image, got {came}"
+            )
+        # Looking would make a GPU wait. A negative number would count from the end and be a view, but a wrong one.
+        if view.device.type == "cpu" and len(view) and not (view.min() >= 0 and view.max() < len(self)):
+            raise CourseError(f"view must be from 0 to {len(self) - 1}, got {view.min()} to {view.max()}")

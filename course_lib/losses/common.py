@@ -149,8 +149,12 @@ def _classes_below(number: int) -> Iterator[None]:
 
 
 def can_be_seen(value: Tensor) -> bool:
-    """Whether a value can be looked at for nothing: not on a GPU, which would have to be waited for, nor under vmap."""
-    return value.device.type == "cpu" and not torch._C._functorch.is_batchedtensor(value)
+    """Whether a value can be looked at for nothing.
+
+    Not on a GPU, which would have to be waited for, nor under ``torch.vmap``, nor where a step is recorded.
+    """
+    recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
+    return value.device.type == "cpu" and not recorded and not torch._C._functorch.is_batchedtensor(value)
 
 
 def numbers_seen(**values: float | Tensor) -> dict[str, object]:
@@ -178,9 +182,9 @@ def check_positive(**values: float | Tensor) -> None:
 
 
 def check_finite(**values: Tensor) -> None:
-    """Refuse NaN and infinity on a CPU; elsewhere looking would wait for the device at every step."""
+    """Refuse NaN and infinity where they can be seen."""
     for name, value in values.items():
-        if value.device.type != "cpu" or math.isfinite(value.detach().sum()):  # one fast look at all of them
+        if not can_be_seen(value) or math.isfinite(value.detach().sum()):  # one fast look at all of them
             continue
         if not torch.isfinite(value).all():
             raise CourseError(

@@ -32,7 +32,7 @@ def double_backpropagation_loss(student_logits: Tensor, labels: Tensor, inputs: 
     """
     check_logits(student_logits=student_logits)
     check_labels(labels, student_logits)
-    wrong = log_softmax(student_logits).exp() - one_hot(labels, student_logits.detach())  # ∂CE/∂F
+    wrong = log_softmax(student_logits).exp() - one_hot(labels, student_logits)  # ∂CE/∂F
     matrix = checked_matrix(student_logits, wrong[:, :, None], inputs)
     (gradients,) = pull_back(student_logits, inputs, columns_of(matrix, len(student_logits)))
     return gradients.square().sum() / len(student_logits)

@@ -51,5 +51,5 @@ def hard_label_loss(student_logits: Tensor, labels: Tensor, mask: Tensor | None 
 
 def _check_shares(labels: Tensor, mask: Tensor | None) -> None:
     """Logits given for shares would be learned without a word; where a mask is given, anything may be outside it."""
-    if mask is None and can_be_seen(labels) and not (lowest := labels.detach().amin()) >= 0:
+    if mask is None and can_be_seen(labels) and not (lowest := labels.amin()) >= 0:
         raise CourseError(f"labels must be shares of the classes, at least 0, got {lowest:g}")

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
-from course_lib.errors import check_count
-from course_lib.measure.quality import accuracy, check_pair
+from course_lib.errors import CourseError, check_count
+from course_lib.measure.quality import accuracy, checked_pair
 
 TEMPERATURES = (0.05, 100.0)  # between which the calibrating one is looked for
 
@@ -40,9 +40,13 @@ def confidence_gap(logits: Tensor, labels: Tensor) -> Tensor:
         float64, one value per leading index, in [-1, 1]: (...).
 
     Raises:
-        CourseError: as ``accuracy``.
+        CourseError: as ``accuracy``; a label is missing, or a probability is not a number.
     """
     right = accuracy(logits, labels)
+    if labels.ndim != 1 or (labels < 0).any():
+        raise CourseError(
+            f"labels must be classes of shape (N,), got {tuple(labels.shape)}, or some are missing"
+        )
     return _confidence(logits.detach().cpu()).mean(dim=-1) - right
 
 
@@ -57,10 +61,9 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 10) -> list[Confi
         bins: number of equal bins of [0, 1].
 
     Raises:
-        CourseError: shapes do not fit, or fewer than one bin.
+        CourseError: shapes do not fit, a probability is not a number, or fewer than one bin.
     """
-    logits, labels = logits.detach().cpu(), labels.cpu()
-    check_pair(logits, labels)
+    logits, labels = checked_pair(logits, labels)
     check_count(bins=bins)
     confidence, right = _confidence(logits), (logits.argmax(dim=-1) == labels).double()
     place = (confidence * bins).long().clamp(max=bins - 1)
@@ -86,10 +89,11 @@ def calibrating_temperature(logits: Tensor, labels: Tensor) -> float:
         T, from 0.05 to 100. Where all answers are right, the smaller the better: 0.05.
 
     Raises:
-        CourseError: shapes do not fit.
+        CourseError: shapes do not fit, or a probability is not a number.
     """
-    logits, labels = logits.detach().cpu().double(), labels.cpu()
-    check_pair(logits, labels)
+    logits, labels = checked_pair(logits, labels)
+    logits = logits.double()
+    _confidence(logits)
 
     def loss(log_temperature: float) -> float:
         return float(F.cross_entropy(logits / math.exp(log_temperature), labels))
@@ -102,4 +106,7 @@ def calibrating_temperature(logits: Tensor, labels: Tensor) -> float:
 
 def _confidence(logits: Tensor) -> Tensor:
     """The largest probability, (..., N) float64."""
-    return torch.softmax(logits.double(), dim=-1).amax(dim=-1)
+    largest = torch.softmax(logits.double(), dim=-1).amax(dim=-1)
+    if largest.isnan().any():
+        raise CourseError("logits must have a largest number that is finite, got infinity")
+    return largest

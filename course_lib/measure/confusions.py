@@ -18,7 +18,7 @@ def confusion_shares(logits: Tensor, labels: Tensor) -> Tensor:
         (C, C) float64, row: class named, column: class of the label, as in ``matrices.class_soft_matrix``. Columns sum
         to 1; the column of a class without examples is zero.
     """
-    several = logits if logits.ndim == 3 else logits[None]
+    several = logits if getattr(logits, "ndim", 2) == 3 else [logits]
     found = torch.stack([confusion(each, labels) for each in several])
     counts = found.sum(dim=0).t().double()  # (named, true)
     return counts / counts.sum(dim=0).clamp(min=1)
@@ -31,10 +31,15 @@ def pair_correlation(first: Tensor, second: Tensor) -> float:
         first, second: (C, C), C ≥ 3. Only the order of each one's entries counts.
 
     Raises:
-        CourseError: not two square matrices of one size, or one whose entries off the diagonal are all equal.
+        CourseError: not two square matrices of one size, or one whose entries off the diagonal are all equal, or are
+            not numbers.
     """
     from scipy.stats import spearmanr  # a slow import
 
+    for name, matrix in (("first", first), ("second", second)):
+        if not isinstance(matrix, Tensor) or matrix.isnan().any():
+            came = "NaN" if isinstance(matrix, Tensor) else type(matrix).__name__
+            raise CourseError(f"{name} must be a tensor of numbers, got {came}")
     size = tuple(first.shape)
     if len(size) != 2 or size[0] != size[1] or size[0] < 3 or tuple(second.shape) != size:
         raise CourseError(

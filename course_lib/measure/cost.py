@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.benchmark import Timer
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_not_negative
 from course_lib.models import MacCounter, evaluating
 
 
@@ -71,7 +71,7 @@ def cost(model: nn.Module, example: Tensor, *, batch: int = 256, seconds: float 
     Raises:
         CourseError: the example is not one input, or a number is out of range.
     """
-    _check(model, example)
+    _check(model, example, seconds)
     own = [list(module.parameters(recurse=False)) for module in model.modules()]
     tensors = [*model.parameters(), *model.buffers()]
     one, many = load_curve(model, example, [1, batch], seconds=seconds)
@@ -111,9 +111,10 @@ def load_curve(
         One ``Load`` per batch size, in the given order.
 
     Raises:
-        CourseError: the example is not one input, or a batch size is not a positive integer.
+        CourseError: the example is not one input, a batch size is not a positive integer, or ``seconds`` is not a
+            finite number of at least 0.
     """
-    _check(model, example)
+    _check(model, example, seconds)
     for batch in batch_sizes:
         if type(batch) is not int or batch < 1:  # True is an int, too
             raise CourseError(f"batch sizes must be integers of at least 1, got {batch!r}")
@@ -142,7 +143,8 @@ def _load(model: nn.Module, inputs: Tensor, seconds: float) -> Load:
     )
 
 
-def _check(model: nn.Module, example: Tensor) -> None:
+def _check(model: nn.Module, example: Tensor, seconds: float = 0) -> None:
+    check_not_negative(seconds=seconds)  # NaN would be waited for in vain
     if not isinstance(model, nn.Module):
         raise CourseError(f"model must be a torch.nn.Module, got {type(model).__name__}")
     if not isinstance(example, Tensor) or example.ndim < 2 or len(example) != 1:

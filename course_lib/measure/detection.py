@@ -1,5 +1,6 @@
 """From a map of scores to objects, and how many of them are right: peaks, matching with the truth, counts."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -7,7 +8,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from course_lib.errors import CourseError, check_count, check_positive
+from course_lib.errors import CourseError, check_count, check_number, check_positive
 
 
 @dataclass(frozen=True)
@@ -66,11 +67,12 @@ def find_peaks(scores: Tensor, threshold: float, distance: int = 1) -> Tensor:
         Rows and columns, (peaks, 2) int64, the highest first.
 
     Raises:
-        CourseError: not a map, a score that is NaN, or a distance below 0.
+        CourseError: not a map, a score or a threshold that is NaN, or a distance below 0.
     """
     if not isinstance(scores, Tensor) or scores.ndim != 2 or torch.isnan(scores).any():
         came = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
         raise CourseError(f"scores must be a map (h, w) without NaN, got {came}")
+    check_number("a number", lambda value: not math.isnan(value), threshold=threshold)
     check_count(0, distance=distance)
     places = (scores >= threshold).nonzero()
     places = places[scores[tuple(places.T)].argsort(descending=True, stable=True)]
@@ -99,6 +101,8 @@ def match_places(found: Tensor, objects: Tensor, tolerance: float) -> Tensor:
         if not isinstance(value, Tensor) or value.ndim != 2 or value.shape[1] != 2:
             came = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
             raise CourseError(f"{name} must hold places (number, 2), got {came}")
+        if value.isnan().any():
+            raise CourseError(f"{name} must hold numbers, got NaN")
     check_positive(tolerance=tolerance)
     apart = torch.cdist(found.double(), objects.double())  # (F, K)
     # One pair more is worth any sum of distances.
@@ -125,10 +129,9 @@ def score_detections(
     """
     pairs = match_places(found, objects, tolerance)
     for name, places, classes in (("found_labels", found, found_labels), ("labels", objects, labels)):
-        if classes.shape != places.shape[:1]:
-            raise CourseError(
-                f"{name} must hold one class per place, ({len(places)},), got {tuple(classes.shape)}"
-            )
+        if not isinstance(classes, Tensor) or classes.shape != places.shape[:1]:
+            came = tuple(classes.shape) if isinstance(classes, Tensor) else type(classes).__name__
+            raise CourseError(f"{name} must hold one class per place, ({len(places)},), got {came}")
     first, second = pairs.unbind(dim=1)
     offset = (found[first].double() - objects[second].double()).norm(dim=1).sum()
     named = (found_labels[first] == labels[second]).sum()

@@ -50,17 +50,21 @@ def accuracy(logits: Tensor, labels: Tensor, mask: Tensor | None = None) -> Tens
         float64, one value per leading index: (...).
 
     Raises:
-        CourseError: the shapes do not fit, nothing counts, a label is not a class, or a logit is NaN.
+        CourseError: the shapes or types do not fit, nothing counts, a label is not a class, or a logit is NaN.
 
     Examples:
         >>> logits, labels = torch.tensor([[2.0, 0.0], [0.0, 1.0]]), torch.tensor([0, 0])
         >>> measure.accuracy(logits, labels)
         tensor(0.5000, dtype=torch.float64)
     """
-    logits, labels = logits.detach().cpu(), labels.cpu()
+    logits, labels = _on_cpu(logits, labels)
+    if mask is not None and (not isinstance(mask, Tensor) or mask.dtype != torch.bool):
+        raise CourseError(
+            f"mask must be a torch.bool tensor, got {mask.dtype if isinstance(mask, Tensor) else type(mask).__name__}"
+        )
     if labels.ndim == 3 and logits.ndim >= 4:
         logits = logits.movedim(-3, -1)  # the classes of maps come after the examples
-    fits = logits.ndim > labels.ndim and logits.shape[-labels.ndim - 1 : -1] == labels.shape
+    fits = logits.ndim > labels.ndim >= 1 and logits.shape[-labels.ndim - 1 : -1] == labels.shape
     if not fits or not len(labels) or (mask is not None and mask.shape != labels.shape):
         raise CourseError(
             f"logits must have shape (..., N, C) and labels (N,) with N ≥ 1, "
@@ -83,6 +87,9 @@ def agreement(student_logits: Tensor, teacher_logits: Tensor) -> Tensor:
     Raises:
         CourseError: the shapes do not fit.
     """
+    for name, value in (("student_logits", student_logits), ("teacher_logits", teacher_logits)):
+        if not isinstance(value, Tensor):
+            raise CourseError(f"{name} must be a tensor, got {type(value).__name__}")
     if student_logits.ndim < 2 or student_logits.shape[-2:] != teacher_logits.shape:
         raise CourseError(
             f"student_logits must have shape (..., N, C) and teacher_logits (N, C), "
@@ -109,8 +116,7 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
     Raises:
         CourseError: shapes do not fit, or fewer than one bin.
     """
-    logits, labels = logits.detach().cpu(), labels.cpu()
-    check_pair(logits, labels)
+    logits, labels = checked_pair(logits, labels)
     check_count(bins=bins)
     # Probabilities, not logits: torchmetrics guesses which it was given from the range of the values. And just below
     # one, in its float32: it would put a confidence of exactly one in a bin of its own, outside the last.
@@ -127,8 +133,7 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
     Raises:
         CourseError: logits are not (N, C), or labels not (N,).
     """
-    logits, labels = logits.detach().cpu(), labels.cpu()
-    check_pair(logits, labels)
+    logits, labels = checked_pair(logits, labels)
     return multiclass_confusion_matrix(logits.argmax(dim=-1), labels, num_classes=logits.shape[-1])
 
 
@@ -150,8 +155,11 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None)
         logits: of the network.
         labels: class indices.
         teacher_logits: the teacher's for the same examples, (N, C), for the agreement.
+
+    Raises:
+        CourseError: a shape or type does not fit, a label is not a class, or a logit is NaN.
     """
-    logits, labels = logits.detach().cpu(), labels.cpu()
+    logits, labels = checked_pair(logits, labels)
     return Scores(
         loss=float(hard_label_loss(logits, labels)),
         accuracy=float(accuracy(logits, labels)),
@@ -161,14 +169,25 @@ def scores(logits: Tensor, labels: Tensor, teacher_logits: Tensor | None = None)
     )
 
 
-def check_pair(logits: Tensor, labels: Tensor) -> None:
-    """Refuse what are not logits (N, C) and labels (N,) of the same examples."""
+def checked_pair(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """Logits (N, C) and labels (N,) of the same examples, on the CPU and without graph; refuses anything else."""
+    logits, labels = _on_cpu(logits, labels)
     if logits.ndim != 2 or labels.ndim != 1 or len(logits) != len(labels) or len(labels) == 0:
         raise CourseError(
             f"logits must have shape (N, C) and labels (N,) with N ≥ 1, "
             f"got {tuple(logits.shape)} and {tuple(labels.shape)}"
         )
     _check_values(logits, labels)
+    return logits, labels
+
+
+def _on_cpu(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    for name, value in (("logits", logits), ("labels", labels)):
+        if not isinstance(value, Tensor):
+            raise CourseError(f"{name} must be a tensor, got {type(value).__name__}")
+    if labels.dtype == torch.bool or labels.is_floating_point() or labels.is_complex():
+        raise CourseError(f"labels must be class indices, whole numbers, got {labels.dtype}")
+    return logits.detach().cpu(), labels.cpu()
 
 
 def _check_values(logits: Tensor, labels: Tensor) -> None:

@@ -50,9 +50,9 @@ def read_maps(
     Raises:
         CourseError: not maps with two classes or more, or a number out of range.
     """
-    if not isinstance(maps, Tensor) or maps.ndim != 4 or maps.shape[1] < 2:
-        came = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
-        raise CourseError(f"maps must be logits (N, classes + 1, h, w), got {came}")
+    if not isinstance(maps, Tensor) or not maps.is_floating_point() or maps.ndim != 4 or maps.shape[1] < 2:
+        came = f"{maps.dtype} {tuple(maps.shape)}" if isinstance(maps, Tensor) else type(maps).__name__
+        raise CourseError(f"maps must be floating-point logits (N, classes + 1, h, w), got {came}")
     check_count(window=window, stride=stride)
     found = []
     for shares in maps.softmax(dim=1):

@@ -1,10 +1,11 @@
 """The course's methods as objectives, ready to train with; each takes ``PerStudent`` for its numbers."""
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 
 from torch import Tensor
 
-from course_lib.errors import CourseError
+from course_lib.errors import CourseError, check_not_negative
 from course_lib.training.named import LAYERS, LOSSES
 from course_lib.training.objective import Objective, PerStudent
 
@@ -26,7 +27,7 @@ def soft_targets(temperature: float | PerStudent = 4.0, lam: float | PerStudent 
         CourseError: a λ outside [0, 1].
     """
     lams = lam.values if isinstance(lam, PerStudent) else (lam,)
-    if not all(0 <= value <= 1 for value in lams):
+    if not all(isinstance(value, Real | Tensor) and 0 <= value <= 1 for value in lams):
         raise CourseError(f"lam must lie in [0, 1] (0: labels only, 1: soft targets only), got {lam!r}")
     return LOSSES["soft_target"].objective(temperature, lam)
 
@@ -46,13 +47,23 @@ def gradient(
     layers: Iterable[str] = LAYERS,
     estimator: str = "exact",
 ) -> Objective:
-    """The article's eq. (1), literally: logits + λ·gradient_loss, S from the teacher's cache."""
+    """The article's eq. (1), literally: logits + λ·gradient_loss, S from the teacher's cache.
+
+    Raises:
+        CourseError: a λ below 0.
+    """
+    _refuse_negative(lam=lam)
     added = LOSSES["gradient"].term(lam, layers=layers, estimator=estimator)
     return Objective([LOSSES["logit"].term(), added])
 
 
 def gradient_matching(lam: float | PerStudent = 1.0, estimator: str = "exact") -> Objective:
-    """The matching reading of eq. (1) at the input: logits + λ·gradient_matching_loss, S from the teacher's cache."""
+    """The matching reading of eq. (1) at the input: logits + λ·gradient_matching_loss, S from the teacher's cache.
+
+    Raises:
+        CourseError: a λ below 0.
+    """
+    _refuse_negative(lam=lam)
     added = LOSSES["gradient_matching"].term(lam, estimator=estimator)
     return Objective([LOSSES["logit"].term(), added])
 
@@ -62,6 +73,19 @@ def gradient_penalty(
     target_norm: float | Sequence[float] | Tensor | PerStudent = 1.0,
     layers: Iterable[str] = LAYERS,
 ) -> Objective:
-    """The article's eq. (2): logits + β·gradient_penalty_loss with targets α, S from the teacher's cache."""
+    """The article's eq. (2): logits + β·gradient_penalty_loss with targets α, S from the teacher's cache.
+
+    Raises:
+        CourseError: a β below 0.
+    """
+    _refuse_negative(beta=beta)
     added = LOSSES["gradient_penalty"].term(beta, layers=layers, target_norm=target_norm)
     return Objective([LOSSES["logit"].term(), added])
+
+
+def _refuse_negative(**weights: object) -> None:
+    """Refuse a number with which a method would be learned the wrong way round; what else it may be, ``Term`` knows."""
+    for name, weight in weights.items():
+        for value in weight.values if isinstance(weight, PerStudent) else (weight,):
+            if isinstance(value, Real):
+                check_not_negative(**{name: value})

@@ -184,6 +184,10 @@ def test_mean_and_std_come_from_the_train_part_alone():
             r"labels must have shape \(12,\)",
         ),
         (lambda e: Examples(e.images, e.labels, e.index, e.mean[1:], e.std), r"mean must have shape \(2,\)"),
+        (
+            lambda e: Examples(e.images, e.labels, e.index, e.mean, torch.tensor([0.5, 0.0])),
+            r"std must be above 0 in every channel, got \[0.5, 0.0\]",
+        ),
     ],
 )
 def test_bad_input_is_answered_in_one_sentence(call, message):

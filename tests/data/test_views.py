@@ -58,8 +58,37 @@ def test_each_image_gets_its_own_view(images):
         ({"stride": 0}, "stride must be an integer of at least 1, got 0"),
         ({"pad": 4, "stride": 3}, "stride must divide pad.* got 3 and 4"),
         ({"pad": True}, "pad must be an integer"),
+        ({"flip": "no"}, "flip must be True or False, got 'no'"),
     ],
 )
 def test_numbers_that_make_no_shifts_are_refused(settings, words):
     with pytest.raises(CourseError, match=words):
         Views(**settings)
+
+
+@pytest.mark.parametrize("views", [Views(pad=1), Views(pad=1, flip=False)])
+@pytest.mark.parametrize("number", [-1, -2, None])
+def test_a_view_that_does_not_exist_is_refused(images, views, number):
+    number = len(views) if number is None else number
+    wanted = torch.tensor([0, 0, 0, number, 0, 0])
+    with pytest.raises(CourseError, match=f"view must be from 0 to {len(views) - 1}, got .*{number}"):
+        views.apply(images, wanted)
+
+
+@pytest.mark.parametrize(
+    ("view", "words"),
+    [
+        (torch.zeros(6), r"view must be torch.int64 of shape \(6,\).* got torch.float32 \(6,\)"),
+        (torch.zeros(5, dtype=torch.int64), r"view must be .* got torch.int64 \(5,\)"),
+        (0, "view must be .* got int"),
+    ],
+)
+def test_one_view_is_needed_for_each_image(images, view, words):
+    with pytest.raises(CourseError, match=words):
+        Views().apply(images, view)
+    with pytest.raises(CourseError, match=r"images must have shape \(N, C, H, W\), got \(3, 8, 10\)"):
+        Views().apply(images[0], torch.zeros(3, dtype=torch.int64))
+
+
+def test_no_images_have_no_views(images):
+    assert Views().apply(images[:0], torch.zeros(0, dtype=torch.int64)).shape == (0, 3, 8, 10)

@@ -510,6 +510,7 @@ def test_teacher_gradients_must_fit(targets, message):
         ({"target_norm": torch.tensor(float("inf"))}, "target_norm must be finite .* got inf"),
         ({"target_norm": True}, "target_norm must be a number or one per layer, got True"),
         ({"target_norm": 1.0, "eps": torch.tensor(0.0)}, "eps must be a finite number above 0, got 0.0"),
+        ({"target_norm": [1.0, float("inf")]}, "target_norm must be finite"),
         ({"target_norm": [1.0, 2.0, 3.0]}, r"one number or one per layer \(2\), got shape \(3,\)"),
         ({"target_norm": "teacher"}, "target_norm must be a number or one per layer, got 'teacher'"),
         ({"target_norm": 1.0, "eps": 0.0}, "eps must be a finite number above 0, got 0.0"),

@@ -71,7 +71,7 @@ def test_counts_over_thresholds_are_those_counted_by_hand():
 
 @pytest.mark.parametrize("maps", [torch.zeros(3, 4, 4), torch.zeros(1, 1, 4, 4), [1.0]])
 def test_what_is_not_a_map_is_refused(maps):
-    with pytest.raises(CourseError, match="maps must be logits"):
+    with pytest.raises(CourseError, match="maps must be floating-point logits"):
         read_maps(maps, window=16, stride=4)
 
 

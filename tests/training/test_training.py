@@ -1,5 +1,7 @@
 """The one loop: same seed, same weights; many at once as alone; NaN named; the teacher found by example."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -18,6 +20,9 @@ from course_lib.training import (
     cache_teacher,
     fit,
     fit_many,
+    gradient,
+    gradient_matching,
+    gradient_penalty,
     hard_labels,
     soft_targets,
     teacher_logits,
@@ -368,6 +373,11 @@ def test_bad_input_is_answered_before_training(train, call, words):
         (lambda: Objective([Term("a", hard_label_loss)] * 2), "different names"),
         (lambda: Objective([Term("total", hard_label_loss)]), "none of them 'total'"),
         (lambda: soft_targets(lam=1.5), r"lam must lie in \[0, 1\].* got 1.5"),
+        (lambda: soft_targets(lam="half"), r"lam must lie in \[0, 1\].* got 'half'"),
+        (lambda: gradient(lam=-1.0), "lam must be a finite number of at least 0, got -1.0"),
+        (lambda: gradient_matching(lam=math.nan), "lam must be a finite number of at least 0, got nan"),
+        (lambda: gradient_penalty(beta=-0.1), "beta must be a finite number of at least 0, got -0.1"),
+        (lambda: gradient_penalty(PerStudent([0.1, -0.1])), "beta must be a finite number .* got -0.1"),
         (lambda: Recipe(steps=0), "steps must be an integer of at least 1, got 0"),
         (lambda: Recipe(batch_size=2.5), "batch_size .* got 2.5"),
         (lambda: Recipe(lr=float("nan")), "lr .* got nan"),
