@@ -1,11 +1,12 @@
 """Writing files that are whole or not there, and recognising their content."""
 
 import hashlib
+import json
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from course_lib.errors import CourseError
 
@@ -42,8 +43,13 @@ def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
         raise CourseError(f"cannot write {path}: {cause.strerror or cause}") from error
 
 
+def write_json(path: Path, content: Any) -> None:
+    """Readable JSON in UTF-8, whole or not at all; errors as in ``write_atomically``."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+
+
 def write_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8; as ``write_atomically``."""
+    """Text in UTF-8, whole or not at all; errors as in ``write_atomically``."""
     write_atomically(path, lambda file: file.write(text.encode()))
 
 
@@ -73,6 +79,18 @@ def _sync_names(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
+
+
+def write_on_trial(folder: Path) -> None:
+    """Make the folder where there is none, and write a megabyte to it: nothing else shows that a quota is used up.
+
+    Raises:
+        OSError: that fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as trial:
+        trial.write(os.urandom(1_000_000))  # some disks would not store zeros
+        trial.flush()
 
 
 def clear_unfinished(folder: Path) -> None:

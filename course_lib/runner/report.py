@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import course_lib
-from course_lib.files import write_text
+from course_lib.files import write_json
 from course_lib.provenance import machine, versions
 from course_lib.runner.execute import Result
 from course_lib.runner.find import Plan
@@ -121,7 +121,7 @@ class Report:
             "memory_measured_as": MEMORY_METHOD,
             **self._surroundings,
         }
-        write_text(self.path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
+        write_json(self.path, record)
 
 
 def killed(path: Path) -> str | None:
