@@ -88,6 +88,18 @@ def _sync_names(folder: Path) -> None:
             os.close(handle)
 
 
+def write_on_trial(folder: Path) -> None:
+    """Make the folder where there is none, and write a megabyte to it: nothing else shows that a quota is used up.
+
+    Raises:
+        OSError: that fails.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder) as trial:
+        trial.write(os.urandom(1_000_000))  # some disks would not store zeros
+        trial.flush()
+
+
 def clear_unfinished(folder: Path) -> None:
     """Remove what processes that were killed while they wrote have left in a folder; nobody may be writing there."""
     for part in folder.glob(f"{PART}*"):

@@ -1,6 +1,7 @@
 """What all tests share: settings that keep them deterministic, a browser, and a maker of tiny notebooks."""
 
 import shutil
+import signal
 
 import nbformat
 import pytest
@@ -39,6 +40,18 @@ def chromium():
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS.split())
         yield browser
         browser.close()
+
+
+@pytest.fixture
+def used_up_quota():
+    """No file can grow beyond 100 kB."""
+    resource = pytest.importorskip("resource", reason="needs limits of processes")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, ignored)
 
 
 @pytest.fixture

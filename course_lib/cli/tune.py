@@ -32,18 +32,28 @@ def grid(
         Profile, typer.Option(help="quick: a minute on two cores; full: longer; smoke: only whether it runs.")
     ] = Profile.quick,
 ) -> None:
-    """Train students for every temperature and λ, choose by validation, read the test images once."""
-    from course_lib.cli import console
+    """Train students for every temperature and λ, choose by validation, read the test images once.
+
+    Stop it and call it again: it goes on from what it keeps beside the file of results.
+    """
+    from course_lib.cli import console, fail
     from course_lib.training import Recipe
+    from course_lib.training.termination import EXIT_CODE, Terminated, ending_in_order
     from course_lib.tuning import GridRecord, examine, prepare, train_grid
+    from course_lib.tuning.unfinished import unfinished
 
     steps, seeds = SIZES[profile]
-    task = prepare(data, labels, recipe=Recipe(steps=steps))
-    found = train_grid(task, seeds=range(1000, 1000 + seeds))  # the seeds from 0 are kept for the exam
-    exam = examine(task, found.best, range(EXAM_SEEDS))
-    about = {"data": data, "labels": labels, **about_this_run()}
-    about |= {"profile": profile.value, "steps": steps}
-    GridRecord(found, exam, about).write(out)
+    try:
+        with ending_in_order(), unfinished(out) as folder:
+            task = prepare(data, labels, recipe=Recipe(steps=steps))
+            # The seeds from 0 are kept for the exam.
+            found = train_grid(task, seeds=range(1000, 1000 + seeds), folder=folder / "grid")
+            exam = examine(task, found.best, range(EXAM_SEEDS), folder=folder)
+            about = {"data": data, "labels": labels, **about_this_run()}
+            about |= {"profile": profile.value, "steps": steps}
+            GridRecord(found, exam, about).write(out)
+    except Terminated as error:
+        fail(str(error), EXIT_CODE)
     console().print(
         f"best on validation: {found.best}, {found.means.max():.1f} %; on test images {exam.best.mean():.1f} %, "
         f"hard labels {exam.hard.mean():.1f} %\nwritten to {out}",
@@ -68,9 +78,19 @@ def search(
     """Search over method, temperature and λ; start it several times to share the work, or again to go on."""
     from course_lib.cli import console
     from course_lib.training import Recipe
-    from course_lib.tuning import best_setting, examine, prepare, run_search, students_trained, trials_done
+    from course_lib.tuning import (
+        best_setting,
+        examine,
+        open_study,
+        prepare,
+        run_search,
+        students_trained,
+        trials_done,
+    )
 
     steps, seeds = SIZES[profile]
+    name = name or f"{data}, {labels} labels, {profile.value}"
+    open_study(storage, name)  # tells what is wrong with it before the teacher is trained
     task = prepare(data, labels, recipe=Recipe(steps=steps))
     study = run_search(
         task.validate,
@@ -78,7 +98,7 @@ def search(
         seeds=range(1000, 1000 + seeds),
         chunk=(seeds + 1) // 2,
         storage=storage,
-        name=name or f"{data}, {labels} labels, {profile.value}",
+        name=name,
     )
     best = best_setting(study)
     exam = examine(task, best, range(EXAM_SEEDS))

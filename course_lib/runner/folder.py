@@ -1,8 +1,6 @@
 """The folder that a run writes to: for one run at a time, and known to be fit before anything runs."""
 
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,10 +8,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from course_lib.errors import CourseError
-from course_lib.files import clear_unfinished
+from course_lib.files import clear_unfinished, write_on_trial
 
 NEEDED_SPACE = 100e6  # bytes; executed notebooks and website take half of it
-_TRIAL = 1_000_000  # bytes
 
 
 @contextmanager
@@ -48,16 +45,13 @@ def check_writable(folder: Path) -> None:
         CourseError: that fails, or there is too little space.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        write_on_trial(folder)
         free = shutil.disk_usage(folder).free
         if free < NEEDED_SPACE:
             raise CourseError(
                 f"the disk of {folder} has {free / 1e6:.0f} MB left, and a run needs {NEEDED_SPACE / 1e6:.0f} MB: "
                 "make room, or name a folder on another disk with --output"
             )
-        with tempfile.TemporaryFile(dir=folder) as trial:  # only writing shows that a quota is used up
-            trial.write(os.urandom(_TRIAL))
-            trial.flush()
     except OSError as error:
         raise CourseError(
             f"cannot write to {folder}: {error.strerror or error}; name another folder with --output"

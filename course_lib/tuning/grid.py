@@ -12,10 +12,12 @@ import numpy as np
 from course_lib.errors import CourseError
 from course_lib.files import write_text
 from course_lib.progress import Progress
+from course_lib.training import Checkpoints
 from course_lib.tuning.settings import DEFAULT, HARD, Setting, Task
 
 # Up to where a row looks like the regression on the logits, which soft targets become as T grows.
 TEMPERATURES = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0)
+_STEPS_BETWEEN = 200  # two checkpoints; of thousands of students, each takes a second
 LAMS = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 1.0)
 
 
@@ -87,11 +89,12 @@ def train_grid(
     temperatures: Sequence[float] = TEMPERATURES,
     lams: Sequence[float] = LAMS,
     seeds: Sequence[int],
+    folder: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> Grid:
     """The grid after all steps of the task's recipe; arguments and errors as for ``train_grids``."""
-    grids = train_grids(task, temperatures=temperatures, lams=lams, seeds=seeds, progress=progress)
-    return grids[task.recipe.steps]
+    axes: dict[str, Any] = {"temperatures": temperatures, "lams": lams, "seeds": seeds}
+    return train_grids(task, **axes, folder=folder, progress=progress)[task.recipe.steps]
 
 
 def train_grids(
@@ -101,6 +104,7 @@ def train_grids(
     lams: Sequence[float] = LAMS,
     seeds: Sequence[int],
     keep: Iterable[int] = (),
+    folder: str | Path | None = None,
     progress: bool | Progress = True,
 ) -> dict[int, Grid]:
     """Train every cell with every seed, all students in one stack, and look at the validation images.
@@ -113,13 +117,15 @@ def train_grids(
         temperatures, lams: the axes, ascending; λ in [0, 1].
         seeds: at least two; 10 × 9 cells with 10 seeds are 810 students.
         keep: smaller budgets, in steps, of which grids are wanted as well; one training gives all.
+        folder: for checkpoints, from which a grid that was stopped goes on; none are kept if None.
         progress: as in ``fit_many``.
 
     Returns:
         A grid by number of steps, ascending.
 
     Raises:
-        CourseError: an axis is empty or does not ascend, a value is outside its range, fewer than two seeds.
+        CourseError: an axis is empty or does not ascend, a value is outside its range, fewer than two seeds; or the
+            folder holds another training.
     """
     for name, axis in (("temperatures", temperatures), ("lams", lams)):
         if len(axis) == 0 or any(high <= low for low, high in pairwise(axis)):
@@ -129,7 +135,7 @@ def train_grids(
     taught = [lam for lam in lams if lam > 0]
     settings = [Setting("soft targets", temperatures[0], 0.0)]
     settings += [Setting("soft targets", t, lam) for t in temperatures for lam in taught]
-    runs = task.train(settings, seeds, keep=keep, progress=progress)
+    runs = task.train(settings, seeds, keep=keep, progress=progress, checkpoints=_checkpoints(folder))
     axes = tuple(map(float, temperatures)), tuple(map(float, lams)), tuple(seeds)
     return {
         steps: _grid(axes, accuracies.reshape(-1, len(seeds)))
@@ -147,20 +153,34 @@ def _grid(axes: tuple, rows: np.ndarray) -> Grid:
     return Grid(temperatures, lams, seeds, cells, hard)
 
 
-def examine(task: Task, best: Setting, seeds: Sequence[int], *, progress: bool | Progress = True) -> Exam:
+def _checkpoints(folder: str | Path | None) -> Checkpoints | None:
+    return None if folder is None else Checkpoints(folder, every=_STEPS_BETWEEN, keep=1)
+
+
+def examine(
+    task: Task,
+    best: Setting,
+    seeds: Sequence[int],
+    *,
+    folder: str | Path | None = None,
+    progress: bool | Progress = True,
+) -> Exam:
     """Train students with fresh seeds on the chosen setting, the default and hard labels; read the test images once.
 
     Args:
         task: as for the search.
         best: what was chosen.
         seeds: none that the search has used.
+        folder: for checkpoints, as for the grid.
         progress: as in ``fit_many``.
     """
 
-    def accuracies(setting: Setting) -> np.ndarray:
-        return task.test(task.train([setting], seeds, progress=progress))
+    def accuracies(name: str, setting: Setting) -> np.ndarray:
+        checkpoints = _checkpoints(folder and Path(folder) / name)
+        return task.test(task.train([setting], seeds, progress=progress, checkpoints=checkpoints))
 
-    return Exam(tuple(seeds), accuracies(best), accuracies(DEFAULT), accuracies(HARD))
+    students = {"best": best, "default": DEFAULT, "hard": HARD}
+    return Exam(tuple(seeds), **{name: accuracies(name, setting) for name, setting in students.items()})
 
 
 @dataclass(frozen=True, eq=False)

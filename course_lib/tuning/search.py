@@ -55,8 +55,8 @@ def run_search(
         heartbeat: seconds between two signs of life; after six without one a trial is given to another process.
 
     Raises:
-        CourseError: a number is too small, an unknown method, a storage that cannot be opened, or a setting at which
-            a process died three times.
+        CourseError: a number is too small, an unknown method, a storage that cannot be opened, a setting at which a
+            process died three times, or an ``evaluate`` that does not give one value per seed.
     """
     _refuse(trials, seeds, chunk, methods)
     study = open_study(storage, name, sampler, heartbeat)
@@ -91,7 +91,7 @@ def _mean_accuracy(
     for start in range(0, len(seeds), chunk):
         part = seeds[start : start + chunk]
         try:
-            values += map(float, evaluate(setting, part))
+            values += _one_each(evaluate(setting, part), part)
         except TrainingDiverged as error:
             trial.set_user_attr("diverged", str(error))
             raise optuna.TrialPruned(str(error)) from error
@@ -107,6 +107,13 @@ def _mean_accuracy(
         if len(values) < len(seeds) and trial.should_prune():
             raise optuna.TrialPruned
     return float(sum(values) / len(values))
+
+
+def _one_each(values: Iterable[float], seeds: Sequence[int]) -> list[float]:
+    found = list(map(float, values))
+    if len(found) != len(seeds):
+        raise CourseError(f"evaluate must give one number per seed, {len(seeds)} of them, got {len(found)}")
+    return found
 
 
 def open_study(

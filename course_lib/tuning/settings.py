@@ -15,6 +15,7 @@ from course_lib.models import cnn_teacher, small_mlp
 from course_lib.progress import Progress
 from course_lib.training import (
     METHODS,
+    Checkpoints,
     Objective,
     PerStudent,
     Recipe,
@@ -104,6 +105,7 @@ class Task:
         *,
         keep: Iterable[int] = (),
         progress: bool | Progress = True,
+        checkpoints: Checkpoints | None = None,
     ) -> Runs:
         """Train every setting with every seed, all students at once, in the order of settings, then seeds.
 
@@ -112,7 +114,7 @@ class Task:
         Args:
             settings: of one method.
             seeds: the same for every setting.
-            keep, progress: as in ``fit_many``.
+            keep, progress, checkpoints: as in ``fit_many``.
 
         Raises:
             CourseError: no seeds, or settings of several methods.
@@ -128,6 +130,7 @@ class Task:
             teacher=self.teacher,
             progress=progress,
             keep=keep,
+            checkpoints=checkpoints,
         )
 
     def validate(self, setting: Setting, seeds: Sequence[int]) -> np.ndarray:
@@ -153,9 +156,12 @@ def prepare(data: str, labels: int, *, recipe: Recipe, seed: int = 0) -> Task:
         seed: of the split and of the teacher.
 
     Raises:
-        CourseError: no such data set, or it is not there.
+        CourseError: no such data set, or it is not there; or labels is out of range.
     """
     dataset = load(data, seed=seed)
+    least, most = dataset.num_classes, len(dataset.train)
+    if not least <= labels <= most:  # told before the teacher is trained
+        raise CourseError(f"labels must be from {least} (one for each class) to {most} (all), got {labels}")
     teacher = train_teacher(dataset, seed=seed)
     answers = teacher_logits(teacher, dataset.train)
     matrix = class_soft_matrix(answers, dataset.train.labels, MATRIX_TEMPERATURE, dataset.num_classes)

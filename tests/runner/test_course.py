@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 
@@ -249,19 +248,11 @@ def test_a_full_disk_is_told_before_anything_runs(tmp_path, monkeypatch):
         pytest.fail("entered")
 
 
-def test_an_exhausted_quota_is_told_before_anything_runs(tmp_path):
-    resource = pytest.importorskip("resource", reason="needs limits of processes")
-    before, ignored = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
-    try:
-        with (
-            pytest.raises(CourseError, match=r"cannot write to .*build: File too large; name another folder"),
-            occupied(tmp_path / "build"),
-        ):
-            pytest.fail("entered")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
+@pytest.mark.usefixtures("used_up_quota")
+def test_a_used_up_quota_is_told_before_anything_runs(tmp_path):
+    message = r"cannot write to .*build: File too large; name another folder"
+    with pytest.raises(CourseError, match=message), occupied(tmp_path / "build"):
+        pytest.fail("entered")
 
 
 def test_what_a_killed_run_left_unfinished_is_removed(tmp_path):

@@ -12,6 +12,7 @@ from course_lib.data import load
 from course_lib.errors import CourseError
 from course_lib.measure import accuracy
 from course_lib.models import small_mlp
+from course_lib.progress import Stopped
 from course_lib.training import Recipe, fit, hard_labels, soft_targets, teacher_logits
 from course_lib.tuning import (
     Exam,
@@ -170,3 +171,38 @@ def test_the_teacher_of_a_task_can_be_trained_again():
     )
     train = first.dataset.train
     torch.testing.assert_close(first.teacher.lookup(train), teacher_logits(second, train))
+
+
+def test_a_grid_that_was_stopped_goes_on(task, grid, tmp_path, monkeypatch):
+    monkeypatch.setattr("course_lib.tuning.grid._STEPS_BETWEEN", 10)
+
+    def stop(done, total):
+        if done > 10:
+            raise Stopped
+
+    told = []
+    with pytest.raises(Stopped):
+        train_grid(task, **AXES, folder=tmp_path, progress=stop)
+    again = train_grid(task, **AXES, folder=tmp_path, progress=lambda done, total: told.append(done))
+    assert told[0] == 10  # what was done when it was stopped
+    np.testing.assert_array_equal(again.validation, grid.validation)
+    with pytest.raises(CourseError, match="belongs to a training with another"):
+        train_grid(task, **AXES | {"seeds": [3, 6]}, folder=tmp_path)
+
+
+def test_an_exam_that_was_stopped_goes_on(task, tmp_path):
+    first = examine(task, Setting("soft targets", 2.0, 0.5), [7, 8], folder=tmp_path)
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.ckpt")}
+    assert {path.parent.name for path in files} == {"best", "default", "hard"}
+    again = examine(task, Setting("soft targets", 2.0, 0.5), [7, 8], folder=tmp_path)
+    np.testing.assert_array_equal(
+        [again.best, again.default, again.hard], [first.best, first.default, first.hard]
+    )
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("*/*.ckpt")} == files
+
+
+@pytest.mark.parametrize("labels", [9, 1201])
+def test_a_wrong_number_of_labels_is_told_before_the_teacher_is_trained(labels, monkeypatch):
+    monkeypatch.setattr("course_lib.tuning.settings.train_teacher", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(CourseError, match=rf"^labels must be from 10 .* to 1200 \(all\), got {labels}$"):
+        prepare("digits", labels, recipe=Recipe(steps=1))

@@ -305,3 +305,11 @@ def test_a_setting_is_trained_and_validated_for_each_seed(task):
     values = task.validate(Setting("gradient matching", lam=0.1), [1, 2])
     assert values.shape == (2,)
     assert ((values >= 0) & (values <= 100)).all()
+
+
+@pytest.mark.parametrize("values", [[90.0], [90.0] * 9])
+def test_a_wrong_number_of_values_is_named(values):
+    with pytest.raises(
+        CourseError, match=rf"^evaluate must give one number per seed, 4 .* got {len(values)}$"
+    ):
+        searched(lambda setting, seeds: values)
