@@ -84,7 +84,7 @@ def fit(
     examples = examples.to(fabric.device)
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
-    check_shares(min(recipe.batch_size, len(examples)), fabric)
+    check_shares(min(recipe.batch_size, len(examples)), fabric, recipe.accumulate)
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
         network = learning(build_model)
