@@ -21,7 +21,7 @@ from course_lib.training.forward import Forward, StackedForward
 from course_lib.training.objective import Objective
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
-from course_lib.training.students import forked, scaler, seeded, uncoupled
+from course_lib.training.students import forked, learning, scaler, seeded, uncoupled
 from course_lib.training.threads import suited_threads
 
 # Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
@@ -225,6 +225,25 @@ class ManyStudents:
             batches = (self._batches(rows) for rows in islice(self.order(), BATCHES))
             passes = (forward({key: value[student] for key, value in batch.items()}) for batch in batches)
             return balanced_weights(self.objective, passes, list(network.parameters()), own)
+
+
+def check_student(build_model: Callable[[], nn.Module], objective: Objective, *, together: bool) -> None:
+    """Refuse a network that ``fit``, or ``fit_many``, will refuse; for whoever has a teacher to train before.
+
+    Args:
+        build_model: as there.
+        objective: of the student.
+        together: whether many are to be trained at once.
+
+    Raises:
+        CourseError: as there.
+    """
+    with forked():
+        network = learning(build_model).train()
+    if together:
+        _refuse_coupled(network, "build_model makes a network")
+    if objective.differentiated:
+        uncoupled(network)
 
 
 def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:
