@@ -144,7 +144,7 @@ def fit_many(
         fabric: device, precision and loggers; one process.
         loggers: as in ``fit``, told of the means over the students.
         keep: numbers of steps after which all students are kept as well (``Runs.at``, ``Runs.over``).
-        others: as in ``fit``.
+        others: as in ``fit``, whose other arguments are for one student alone.
 
     Raises:
         CourseError: as in ``fit``; and for a network with batch norm or dropout, whose students would not be
