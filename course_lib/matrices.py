@@ -98,7 +98,7 @@ def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
 
     Args:
         logits: F, shape (N, C), any floating type; half precision is computed in float32.
-        labels: c, (N,) int64, below C.
+        labels: c, (N,) int64, below C; or shares of the classes, (N, C), in place of onehot(c).
 
     Returns:
         (N, C, 1); each column sums to 0.
@@ -107,9 +107,10 @@ def cross_entropy_matrix(logits: Tensor, labels: Tensor) -> Tensor:
         CourseError: a shape or type does not fit, or a label is not below C.
     """
     check_logits(student_logits=logits)
-    check_labels(labels, logits)
+    check_labels(labels, logits, soft=True)
     p = log_softmax(logits).exp()
-    return (p - one_hot(labels, p))[:, :, None]
+    shares = labels.to(p) if labels.is_floating_point() else one_hot(labels, p.detach())
+    return (p - shares)[:, :, None]
 
 
 def layer_soft_matrices(

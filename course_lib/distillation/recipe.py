@@ -37,6 +37,7 @@ from course_lib.training import (
 )
 from course_lib.training.processes import check_shares, on_rank_zero
 from course_lib.training.recipe import name_of_function
+from course_lib.training.stack import check_student
 
 Network = str | Callable[..., nn.Module]
 
@@ -146,6 +147,8 @@ class Distillation:
             if student is None
             else own_builder(student, dataset, "student")
         )
+        goal = objective or plan.objective()
+        check_student(learner.make, goal, together=engine.together)
         big, name = _teacher(plan, dataset, teacher)
         told = {
             "data": None if data is None else data.title,
@@ -161,7 +164,7 @@ class Distillation:
             dataset,
             learner,
             big,
-            objective or plan.objective(),
+            goal,
             {key: value for key, value in told.items() if value is not None},
         )
 

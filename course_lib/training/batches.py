@@ -30,6 +30,7 @@ from course_lib.training.sources import (
 from course_lib.training.top_k import Logits, TopLogits, changed, in_full
 
 Teacher = TeacherCache | LiveTeacher | nn.Module
+WHOLE = slice(None)  # of a batch
 
 
 class BatchSource:
@@ -71,10 +72,17 @@ class BatchSource:
         self._matrices = torch.stack([in_full(each) for each in matrices]) if matrices else None
         self._known = AllKnown(known, len(examples) * (len(views) if views else 1))
 
-    def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
-        """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions."""
+    def __call__(self, draws: Tensor, part: slice = WHOLE) -> dict[Source, Tensor]:
+        """Tensors for the draws of ``batch_order``, (B,) or (students, B), each with those leading dimensions.
+
+        Args:
+            draws: one of those that ``ahead`` gave, or any others.
+            part: of a batch of one student that is taken in parts.
+        """
+        read = self._read[1][part] if self._read and self._read[0] is draws else None
+        draws = draws[part]
         rows = self._rows(draws)
-        inputs = self._read[1] if self._read and self._read[0] is draws else self.examples.batch(rows)
+        inputs = self.examples.batch(rows) if read is None else read
         if self.views:
             flat = self.views.apply(inputs.flatten(0, -4), (draws % len(self.views)).flatten())
             inputs = flat.view_as(inputs)

@@ -90,7 +90,7 @@ def fit(
     examples = examples.to(fabric.device)
     if different := [name for term in objective.terms for name in term.knobs()]:
         raise CourseError(f"{different[0]} differs between students (PerStudent): train them with fit_many")
-    check_shares(min(recipe.batch_size, len(examples)), fabric)
+    check_shares(min(recipe.batch_size, len(examples)), fabric, recipe.accumulate)
     logs = Logs(fabric.loggers if loggers is None else loggers)
     with seeded(seed):
         network = learning(build_model)
@@ -150,7 +150,7 @@ def fit_many(
         fabric: device, precision and loggers; one process.
         loggers: as in ``fit``, told of the means over the students.
         keep: numbers of steps after which all students are kept as well (``Runs.at``, ``Runs.over``).
-        others: as in ``fit``.
+        others: as in ``fit``, whose other arguments are for one student alone.
 
     Raises:
         CourseError: as in ``fit``; and for a network with batch norm or dropout, whose students would not be

@@ -1,11 +1,9 @@
 """What a student is trained for: a list of named, weighted loss terms, so that a new loss never needs a new loop."""
 
 import copy
-import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from inspect import Parameter
-from numbers import Real
 from typing import Any, cast
 
 import torch
@@ -16,6 +14,7 @@ from course_lib.errors import CourseError, check_positive
 from course_lib.training.forward import ForwardResult
 from course_lib.training.loss_modules import ModuleLoss, module_of, name_of, signature_of
 from course_lib.training.sources import BY_PARAMETER, SOFT_MATRIX, STUDENT_GRADIENTS, Source
+from course_lib.training.weights import number_at
 
 BALANCED = "balanced"
 
@@ -183,15 +182,9 @@ class Term:
         Raises:
             CourseError: the weight is a function and returned something other than a finite number.
         """
-        if not callable(self.weight):
-            return 1.0 if self.weight == BALANCED else self.weight
-        weight = self.weight(progress)
-        if not isinstance(weight, Real) or not math.isfinite(weight):
-            raise CourseError(
-                f"the weight of term {self.name!r} must be a finite number at every step, got {weight!r} when "
-                f"{progress:.0%} of the steps are done"
-            )
-        return float(weight)
+        if callable(self.weight):
+            return number_at(self.name, self.weight, progress)
+        return 1.0 if self.weight == BALANCED else self.weight
 
     def __call__(self, supplied: ForwardResult, knobs: Mapping[str, Tensor | float]) -> tuple[Tensor, Tensor]:
         """The loss, unweighted and weighted, both scalars."""

@@ -29,11 +29,15 @@ def seed_of_process(seed: int, rank: int) -> int:
     return int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
 
 
-def check_shares(batch_size: int, fabric: Fabric) -> None:
-    """Refuse batches that cannot be shared equally."""
+def check_shares(batch_size: int, fabric: Fabric, parts: int = 1) -> None:
+    """Refuse batches that cannot be shared equally, or whose shares cannot be cut into equal parts."""
     if batch_size % fabric.world_size:
         raise CourseError(
             f"batch_size must be a multiple of the number of processes, {fabric.world_size}, got {batch_size}"
+        )
+    if batch_size // fabric.world_size % parts:
+        raise CourseError(
+            f"accumulate must divide each process's examples of a batch, {batch_size // fabric.world_size}, got {parts}"
         )
 
 

@@ -44,6 +44,9 @@ class Recipe:
             networks without norm layers may need it at large learning rates.
         average: decay of a moving average of the weights, e.g. 0.999. Then this average is the student: it is what the
             training returns, what is watched and what is kept. Parts of losses that are learned are not averaged.
+        accumulate: into how many equal parts a batch is cut, whose gradients are added up where a whole batch needs too
+            much memory. As in one piece, where every term is a mean over examples; batch norm, a mask or missing labels
+            make a difference, because a part has its own statistics and counts.
 
     Raises:
         CourseError: a value that cannot be trained with.
@@ -57,9 +60,10 @@ class Recipe:
     schedule: str | Warmup | Callable[[torch.optim.Optimizer], LRScheduler] = "constant"
     clip: float | None = None
     average: float | None = None
+    accumulate: int = 1
 
     def __post_init__(self):
-        check_count(steps=self.steps, batch_size=self.batch_size)
+        check_count(steps=self.steps, batch_size=self.batch_size, accumulate=self.accumulate)
         check_positive(lr=self.lr)
         check_not_negative(weight_decay=self.weight_decay)
         if self.clip is not None:
@@ -106,8 +110,9 @@ class Recipe:
             CourseError: a function that a checkpoint could not know again.
         """
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
-        for name in ("clip", "average"):  # checkpoints of before know nothing of them
-            if shown[name] is None:
+        # Checkpoints of before know nothing of these.
+        for name, default in {"clip": None, "average": None, "accumulate": 1}.items():
+            if shown[name] == default:
                 del shown[name]
         shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"

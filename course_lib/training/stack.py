@@ -21,7 +21,7 @@ from course_lib.training.forward import Forward, StackedForward
 from course_lib.training.objective import Objective
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.recorded import record
-from course_lib.training.students import backward, forked, scaler, seeded, uncoupled
+from course_lib.training.students import forked, learning, scaler, seeded, uncoupled
 from course_lib.training.threads import suited_threads
 
 # Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
@@ -51,6 +51,7 @@ class ManyStudents:
         self.objective, self.seeds, self.own = objective, tuple(seeds), own
         self._batches, self._recipe, self._fabric = batches, recipe, fabric
         self._layers, self._differentiated = objective.student_layers, objective.differentiated
+        self._refuse()
         _refuse_coupled(networks[0], "build_model makes a network")
         self.network, self.weights = _stacked(networks, fabric.device)
         if self._differentiated:
@@ -59,14 +60,6 @@ class ManyStudents:
         if recipe.average:
             self.results = {name: value.detach().clone() for name, value in self.weights.items()}
             self._average = Average(recipe.average, self.weights, self.results)
-        if batches.teachers not in (1, len(seeds)):
-            raise CourseError(
-                f"teacher must be one, or one per student ({len(seeds)}), got {batches.teachers}"
-            )
-        if recipe.clip and scaler(fabric):
-            raise CourseError(
-                "clip must be None in precision 16-mixed, whose gradients are scaled: use bf16-mixed"
-            )
         self._of_losses = _stacked_losses(objective, len(seeds))
         forward = Forward(self.network, self.network, self._layers, self._differentiated)
         with seeded(seeds[0]):
@@ -95,6 +88,21 @@ class ManyStudents:
             randomness="different",
         )
         self._replay: Callable | None = None
+
+    def _refuse(self) -> None:
+        """What goes with one student alone."""
+        students, teachers = len(self.seeds), self._batches.teachers
+        if teachers not in (1, students):
+            raise CourseError(f"teacher must be one, or one per student ({students}), got {teachers}")
+        if self._recipe.clip and scaler(self._fabric):
+            raise CourseError(
+                "clip must be None in precision 16-mixed, whose gradients are scaled: use bf16-mixed"
+            )
+        if self._recipe.accumulate > 1:
+            raise CourseError(
+                "accumulate must be 1 for students that are trained at once, who take a batch as a whole, got "
+                f"{self._recipe.accumulate}: train fewer at once"
+            )
 
     @property
     def parts(self) -> dict[str, Stateful | None]:
@@ -149,7 +157,8 @@ class ManyStudents:
             self._changing[name].fill_(value)
         if self._replay is None:
             totals, values = self._step(self._state, batch)
-            backward(totals.sum(), self.optimizer, self._fabric)
+            self.optimizer.zero_grad(set_to_none=True)
+            self._fabric.backward(totals.sum())
         else:
             values, gradients = self._replay(batch)
             state = self._state
@@ -220,6 +229,25 @@ class ManyStudents:
             batches = (self._batches(rows) for rows in self.order(0, BATCHES))
             passes = (forward({key: value[student] for key, value in batch.items()}) for batch in batches)
             return balanced_weights(self.objective, passes, list(network.parameters()), own)
+
+
+def check_student(build_model: Callable[[], nn.Module], objective: Objective, *, together: bool) -> None:
+    """Refuse a network that ``fit``, or ``fit_many``, will refuse; for whoever has a teacher to train before.
+
+    Args:
+        build_model: as there.
+        objective: of the student.
+        together: whether many are to be trained at once.
+
+    Raises:
+        CourseError: as there.
+    """
+    with forked():
+        network = learning(build_model).train()
+    if together:
+        _refuse_coupled(network, "build_model makes a network")
+    if objective.differentiated:
+        uncoupled(network)
 
 
 def _stacked(networks: Sequence[nn.Module], device: torch.device) -> tuple[nn.Module, dict[str, Tensor]]:

@@ -9,7 +9,6 @@ from typing import cast
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError
@@ -52,10 +51,10 @@ class OneStudent:
         # torch.compile makes a module of a module.
         wrapped = cast(nn.Module, torch.compile(network, dynamic=False)) if compile and plain else network
         made = recipe.make_optimizer(network.parameters(), objective.parameter_groups())
-        model, self.optimizer = fabric.setup(wrapped, made)
+        self._model, self.optimizer = fabric.setup(wrapped, made)
         # Second derivatives want float32 (on a GPU TF32, where PyTorch is so set): an objective that has them goes
         # round the wrapper, which may cast.
-        called = uncoupled(network.train()) if self._differentiated else model
+        called = uncoupled(network.train()) if self._differentiated else self._model
         self.shown = copy.deepcopy(network) if recipe.average else network
         self._average = (
             Average(recipe.average, self.weights, self.shown.state_dict()) if recipe.average else None
@@ -64,7 +63,7 @@ class OneStudent:
         once = objective.own_copy(fabric.device)
         _, self._macs = batches.dry_run(self._forward(network), network, once)
         network.train()
-        model.train()
+        self._model.train()
         if fabric.global_rank:  # other dropout than the first process's
             torch.manual_seed(seed_of_process(seed, fabric.global_rank))
         self._passes = Forward(called, network, self._layers, self._differentiated)
@@ -116,11 +115,11 @@ class OneStudent:
             draws: of the batch.
             progress: the share of the training's steps that are done.
         """
-        batch = self._batches(draws)
         weights = self.balanced | self.objective.weights_at(progress)
         knobs = {f"{name}.weight": value for name, value in weights.items()}
-        total, values = self.objective(self._passes(batch), knobs)
-        backward(total, self.optimizer, self._fabric)
+        self.optimizer.zero_grad(set_to_none=True)
+        parts = self._recipe.accumulate
+        values = [self._add_gradients(draws, knobs, place) for place in range(parts)]
         if self._differentiated:
             average_gradients(self.network.parameters(), self._fabric)
         average_gradients(
@@ -130,6 +129,16 @@ class OneStudent:
             self._fabric.clip_gradients(
                 self.network, self.optimizer, max_norm=self._recipe.clip, error_if_nonfinite=False
             )
+        return torch.stack(values).mean(dim=0) if parts > 1 else values[0]
+
+    def _add_gradients(self, draws: Tensor, knobs: Mapping[str, Tensor | float], place: int) -> Tensor:
+        """Of one part of a batch; its losses, (terms + 1,)."""
+        parts, fabric = self._recipe.accumulate, self._fabric
+        # Other processes are told once, of the sum.
+        with fabric.no_backward_sync(self._model, enabled=place < parts - 1):
+            batch = self._batches(draws, slice(place, None, parts))
+            total, values = self.objective(self._passes(batch), knobs)
+            fabric.backward(total / parts if parts > 1 else total)
         return values
 
     def step(self, number: int) -> None:
@@ -187,11 +196,6 @@ def learning(build_model: Callable[[], nn.Module]) -> nn.Module:
 def scaler(fabric: Fabric) -> torch.amp.GradScaler | None:
     """Of the losses, in a precision with little range."""
     return getattr(fabric.strategy.precision, "scaler", None)
-
-
-def backward(total: Tensor, optimizer: Optimizer, fabric: Fabric) -> None:
-    optimizer.zero_grad(set_to_none=True)
-    fabric.backward(total)
 
 
 def _refuse_buffers_in_processes(objective: Objective, fabric: Fabric) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
-from course_lib.training.batches import BatchSource, Teacher
+from course_lib.training.batches import WHOLE, BatchSource, Teacher
 from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
 from course_lib.training.recipe import name_of_function
@@ -62,8 +62,8 @@ class ChangedBatches(BatchSource):
             raise CourseError(f"transform must be made of what a checkpoint can know again, got {words}")
         return words
 
-    def __call__(self, draws: Tensor) -> dict[Source, Tensor]:
-        batch = super().__call__(draws)
+    def __call__(self, draws: Tensor, part: slice = WHOLE) -> dict[Source, Tensor]:
+        batch = super().__call__(draws, part)
         return batch if self._live else batch | self._changed(batch[INPUTS], batch[LABELS])
 
     def of_teacher(self, number: int) -> dict[Source, Tensor]:

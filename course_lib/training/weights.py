@@ -1,6 +1,9 @@
 """Weights of terms that change while a student is trained."""
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 
 from course_lib.errors import CourseError, check_number
 
@@ -36,3 +39,18 @@ class Ramp:
         """The weight when this share of the steps is done."""
         way = min(max((progress - self.start) / (self.end - self.start), 0.0), 1.0)
         return self.first + (self.last - self.first) * way
+
+
+def number_at(term: str, weight: Callable[[float], float], progress: float) -> float:
+    """The weight of a term when this share of the steps is done.
+
+    Raises:
+        CourseError: it is not a finite number.
+    """
+    value = weight(progress)
+    if not isinstance(value, Real) or not math.isfinite(value):
+        raise CourseError(
+            f"the weight of term {term!r} must be a finite number at every step, got {value!r} when {progress:.0%} of "
+            "the steps are done"
+        )
+    return float(value)

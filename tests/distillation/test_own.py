@@ -224,3 +224,21 @@ def test_a_folder_is_split_by_the_plan(tmp_path):
     assert data.image_shape == (3, 16, 16)
     assert plan.views(data) is not None
     assert replace(plan, data="digits").views(load("digits")) is None
+
+
+def test_a_student_that_cannot_be_trained_is_refused_before_its_teacher_is_trained(tmp_path):
+    def normed():
+        return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.Linear(8, 3))
+
+    def teacher():
+        return perceptron(16)
+
+    for plan, settings, words in (
+        (replace(QUICK, losses=[("gradient", 0.1)]), {}, "BatchNorm1d layer .'1'.* couples the examples"),
+        (QUICK, {"together": True}, "BatchNorm1d layer .'1'.* cannot be trained in a stack"),
+    ):
+        with pytest.raises(CourseError, match=words):
+            distill(plan, tmp_path / "out", data=features(), student=normed, teacher=teacher, **settings)
+        assert not (tmp_path / "out").exists()
+    report = distill(QUICK, tmp_path / "out", data=features(), student=normed, teacher=teacher)
+    assert len(report.students) == 2

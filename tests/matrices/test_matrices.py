@@ -108,6 +108,15 @@ def test_the_cross_entropy_matrix_makes_the_gradient_of_the_cross_entropy():
     assert torch.allclose(found[:, 0], torch.autograd.grad(loss, x)[0], rtol=1e-10)
 
 
+def test_with_mixed_labels_it_makes_the_gradient_of_their_cross_entropy():
+    weight, shares = rand(4, 5, seed=2), torch.softmax(rand(8, 4, seed=4), dim=1)
+    x = rand(8, 5, seed=3).requires_grad_()
+    logits = x @ weight.T
+    found = soft_gradients(logits, x, cross_entropy_matrix(logits.detach(), shares))
+    loss = torch.nn.functional.cross_entropy(logits, shares, reduction="sum")
+    assert torch.allclose(found[:, 0], torch.autograd.grad(loss, x)[0], rtol=1e-10)
+
+
 # --- Between layers ------------------------------------------------------------------------------------------------
 
 

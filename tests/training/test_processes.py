@@ -66,6 +66,14 @@ def test_two_processes_take_the_steps_of_one(both, name):
     assert not np.allclose(alone.history["total"][0], alone.history["total"][-1], rtol=1e-2)
 
 
+def test_two_processes_cut_average_and_choose_like_one(both):
+    alone = two_processes.in_parts()
+    for found in both:
+        assert found["in parts"]["chosen"] == alone.chosen == 6
+        for key, value in alone.model.state_dict().items():
+            assert torch.allclose(found["in parts"]["weights"][key], value, atol=1e-5)
+
+
 def test_a_training_of_two_goes_on_from_its_checkpoint_with_the_same_bits(both):
     for found in both:
         for key, value in found["whole"].items():

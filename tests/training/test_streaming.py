@@ -1,5 +1,7 @@
 """A training on examples that are streamed has the bits of the same training in memory."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -178,3 +180,15 @@ def test_many_at_once_share_a_stream(teacher, views):
 def test_what_needs_all_inputs_at_once_is_refused_in_a_sentence(wrong, words):
     with pytest.raises(CourseError, match=words):
         wrong()
+
+
+def test_a_batch_that_is_cut_into_parts_is_read_once_and_ahead(teacher, monkeypatch):
+    recipe = replace(SHORT, accumulate=2)
+    views = {"views": VIEWS, "teacher": teacher, "seed": 3}
+    in_memory = fit(with_dropout, soft_targets(), MEMORY, recipe, **views)
+    batch = STREAM.batch
+    rows = []
+    monkeypatch.setattr(type(STREAM), "batch", lambda self, index: (rows.append(len(index)), batch(index))[1])
+    read = fit(with_dropout, soft_targets(), STREAM, recipe, **views)
+    assert torch.equal(*map(weights, (in_memory, read)))
+    assert max(rows, default=0) < 8  # the rehearsal's examples, and no part of a batch

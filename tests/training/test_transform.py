@@ -13,6 +13,7 @@ from torch import nn
 from course_lib.data import Examples, Views, load
 from course_lib.errors import CourseError
 from course_lib.losses import hard_label_loss, logit_loss, soft_target_loss
+from course_lib.matrices import cross_entropy_matrix
 from course_lib.models import cnn_teacher, small_mlp
 from course_lib.training import (
     Checkpoints,
@@ -23,6 +24,7 @@ from course_lib.training import (
     cache_teacher,
     extra,
     fit,
+    gradient_matching,
     hard_labels,
     soft_targets,
 )
@@ -213,3 +215,17 @@ def test_labels_are_there_to_be_mixed_where_no_term_asks_for_them(train):
         return student_logits.square().mean()
 
     fit(small_mlp, Objective([Term("loud", loud)]), train, RECIPE, transform=mixing())
+
+
+def test_gradients_of_mixed_images_are_asked_with_their_mixed_labels(train, teacher):
+    asked = []
+
+    def matrix(logits, labels):
+        asked.append(labels)
+        return cross_entropy_matrix(logits, labels)
+
+    live = LiveTeacher(teacher, matrix)
+    run = fit(small_mlp, gradient_matching(), train, RECIPE, teacher=live, transform=mixing())
+    assert len(asked) == RECIPE.steps + 1
+    assert all(labels.shape[1:] == (10,) for labels in asked)
+    assert (run.history["matching"] > 0).all()
