@@ -83,7 +83,13 @@ def _changes_nothing(node: Node) -> bool:
         return False
     if (before.shape, before.dtype) != (after.shape, after.dtype):
         return False
-    if node.target in (aten.mul.Scalar, aten.mul.Tensor, aten.div.Scalar, aten.div.Tensor):
+    if node.target in (
+        aten.mul.Scalar,
+        aten.mul.Tensor,
+        aten.div.Scalar,
+        aten.div.Tensor,
+        aten.pow.Tensor_Scalar,
+    ):
         return isinstance(node.args[1], int | float) and node.args[1] == 1
     return node.target in (aten.view.default, aten._unsafe_view.default, aten.expand.default)
 
