@@ -12,6 +12,7 @@ from rich.table import Table
 
 from benchmarks import gradient_losses, many_students, teacher_cache, threads
 from benchmarks.timing import Ratio
+from course_lib.files import write_json
 
 OUTPUT = Path("build/bench.json")
 COURSE_REPORT = Path("build/report.json")
@@ -74,8 +75,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
         },
     }
-    OUTPUT.parent.mkdir(exist_ok=True)
-    OUTPUT.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(OUTPUT, result)
     print(f"written to {OUTPUT}")
 
 

@@ -5,13 +5,13 @@ resumes where it was stopped, and writes ``data/results/alexnet_cifar10_cpu.json
 """
 
 import argparse
-import json
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from lightning_fabric import Fabric
 
 from course_lib.distillation import Plan, Report, distill
+from course_lib.files import write_json
 from course_lib.provenance import provenance
 
 HARD = (("hard", 1.0),)
@@ -120,12 +120,11 @@ def main() -> None:
         "few": {},
     } | provenance()
     target = Path("data/results/alexnet_cifar10_cpu.json")
-    target.parent.mkdir(parents=True, exist_ok=True)
     for part, plan, names in (("few", few, methods), ("all", size.plan, size.all)):
         for name in names:
             report = carried_out(name, replace(plan, losses=methods[name]), folder / part, fabric)
             result[part][name] = summary(report)
-            target.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_json(target, result)
     print(f"written to {target}")
 
 

@@ -16,6 +16,7 @@ from torch.utils.benchmark import Timer
 from benchmarks.teacher_cache import BATCH, live_teacher_epoch, random_images, usual_loader
 from benchmarks.timing import ratio, take_turns, timed
 from course_lib.data import Views
+from course_lib.files import write_json
 from course_lib.measure import macs
 from course_lib.models import HalfPrecision, alexnet
 from course_lib.provenance import provenance
@@ -119,8 +120,7 @@ def main() -> None:
         "device": "cpu",
         "precision": "bf16-mixed",
     } | measure(SIZE, fabric)
-    text = json.dumps(result | provenance(), indent=1, ensure_ascii=False) + "\n"
-    Path("data/results/throughput_cpu.json").write_text(text, encoding="utf-8")
+    write_json(Path("data/results/throughput_cpu.json"), result | provenance())
     print(json.dumps(result, indent=1, ensure_ascii=False))
 
 

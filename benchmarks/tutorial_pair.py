@@ -27,7 +27,7 @@ from benchmarks.teacher_cache import (
 )
 from benchmarks.timing import take_turns, timed
 from course_lib.data import Dataset, Views, load
-from course_lib.files import save_atomically, write_atomically
+from course_lib.files import save_atomically, write_json
 from course_lib.measure import accuracy, compare
 from course_lib.models import HalfPrecision
 from course_lib.provenance import provenance
@@ -95,8 +95,7 @@ class Study:
         path = self.folder / f"{name}.json"
         if not path.exists():
             made = make()
-            content = json.dumps(made, indent=1).encode()
-            write_atomically(path, lambda file: file.write(content))
+            write_json(path, made)
             print(name, made, flush=True)
         return json.loads(path.read_text(encoding="utf-8"))
 
@@ -291,7 +290,7 @@ def main() -> None:
         "comparisons": comparisons,
     } | provenance()
     target = Path("data/results/tutorial_pair_cpu.json")
-    target.write_text(json.dumps(written, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(target, written)
     print(f"written to {target}")
 
 

@@ -30,5 +30,5 @@ def check_settings(given: Any) -> None:
 def described(kind: Kind) -> Kind:
     """A class decorator: the docstring of a dataclass with the help of each field."""
     lines = [f"        {each.name}: {each.metadata['help']}" for each in fields(kind)]
-    kind.__doc__ = f"{kind.__doc__}\n    Attributes:\n" + "\n".join(lines) + "\n"
+    kind.__doc__ = f"{(kind.__doc__ or '').rstrip()}\n\n    Attributes:\n" + "\n".join(lines) + "\n"
     return kind

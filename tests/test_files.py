@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from course_lib.errors import CourseError
-from course_lib.files import clear_unfinished, save_atomically, write_atomically
+from course_lib.files import clear_unfinished, folder_around, save_atomically, write_atomically, write_json
 
 
 def test_content_comes_back_and_folders_are_made(tmp_path):
@@ -32,6 +32,28 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_behind(tmp_path, m
     monkeypatch.undo()
     assert torch.load(path, weights_only=True) == 1
     assert [each.name for each in tmp_path.iterdir()] == ["file.pt"]
+
+
+def test_json_is_readable_and_whole(tmp_path):
+    path = tmp_path / "new" / "numbers.json"
+    write_json(path, {"λ": [1, 2.5]})
+    assert path.read_bytes() == '{\n "λ": [\n  1,\n  2.5\n ]\n}\n'.encode()
+    with pytest.raises(TypeError):
+        write_json(path, {"λ": object()})
+    assert [each.name for each in path.parent.iterdir()] == ["numbers.json"]
+
+
+def test_a_folder_is_found_from_within_before_the_librarys_own(tmp_path, monkeypatch):
+    inside = tmp_path / "course" / "a" / "b"
+    inside.mkdir(parents=True)
+    own = tmp_path / "library"
+    monkeypatch.setattr("course_lib.files.LIBRARY", own / "course_lib")
+    named = {"course": tmp_path / "course", "library": own}
+    for name, expected in named.items():
+        assert folder_around(lambda folder, name=name: folder.name == name, inside) == expected.resolve()
+    monkeypatch.chdir(inside)
+    assert folder_around(lambda folder: folder.name in named) == named["course"].resolve()
+    assert folder_around(lambda folder: False) is None
 
 
 def test_a_full_disk_is_said_in_one_sentence_by_the_real_writer(tmp_path):

@@ -92,6 +92,12 @@ def test_check_works_even_without_pytorch(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def test_the_commands_are_listed_without_pytorch(tmp_path):
+    done = python(command("--help"), EXTRAS | {"torch"}, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "Distil AlexNet or networks of yours" in done.stdout
+
+
 def test_run_tells_which_extra_to_install(tmp_path):
     done = python(command("run"), EXTRAS, tmp_path)
     assert done.returncode == 1
