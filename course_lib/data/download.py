@@ -1,6 +1,7 @@
 """Downloads CIFAR-10's official archive with torchvision, whole and with the right checksum or not at all."""
 
 import contextlib
+import hashlib
 import io
 import socket
 import tempfile
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from course_lib.errors import CourseError
 
+SHA256 = "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce"  # of the archive; torchvision has an MD5
 _PATIENCE = 30  # seconds without an answer: a firewall that swallows requests would be waited for without end
 
 
@@ -24,11 +26,14 @@ def download(folder: Path, *, progress: bool = True) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix="download-") as temporary, _patience(), quiet:
-            torchvision.datasets.utils.download_url(
-                official.url, temporary, official.filename, official.tgz_md5
-            )
-            return (Path(temporary) / official.filename).replace(folder / official.filename)
-    except (OSError, RuntimeError) as error:  # torchvision answers a wrong checksum with RuntimeError
+            torchvision.datasets.utils.download_url(official.url, temporary, official.filename)
+            archive = Path(temporary) / official.filename
+            with archive.open("rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != SHA256:
+                raise OSError(f"what came has the SHA-256 {found}, not {SHA256}")
+            return archive.replace(folder / official.filename)
+    except (OSError, RuntimeError) as error:  # of torchvision, where an answer is cut short
         raise CourseError(
             f"CIFAR-10 could not be downloaded from {official.url} into {folder} ({error}): "
             "try again, or put a copy there, or name one with COURSE_DATA"

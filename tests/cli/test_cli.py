@@ -5,7 +5,9 @@ import re
 import subprocess
 import sys
 
+import nbformat
 import pytest
+from nbformat.v4 import new_output
 from typer.testing import CliRunner
 
 import course_lib.cli
@@ -79,6 +81,16 @@ def test_a_false_claim_is_told_with_its_evidence(course, make_notebook):
     assert answer.exit_code == 1
     assert "02_third, cell 3: the claim 'one is two' does not hold (1 against 2)" in answer.stderr
     assert course("run", "2", "-p", "seed=1").exit_code == 0
+
+
+def test_a_lost_claim_is_told(course, make_notebook):
+    path = make_notebook("02_third", "1")
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].outputs = [new_output("display_data", data=FALSE)]
+    nbformat.write(notebook, path)
+    answer = course("run", "2")
+    assert answer.exit_code == 1
+    assert "02_third, cell 3, '1': claims are missing, 0 of the 1 stored with the notebook" in answer.stderr
 
 
 @pytest.mark.parametrize(

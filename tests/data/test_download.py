@@ -43,12 +43,12 @@ def server(tmp_path):
 
 @pytest.fixture
 def archive(server, official, make_tar, monkeypatch):
-    """The archive on the server; torchvision expects it there with its checksum."""
+    """The archive on the server, expected there with its checksum."""
     path = make_tar(official.parent, f"web/{cifar10.ARCHIVE}")
-    official_class = torchvision.datasets.CIFAR10
-    monkeypatch.setattr(official_class, "url", f"http://127.0.0.1:{server.server_port}/{cifar10.ARCHIVE}")
-    digest = hashlib.md5(path.read_bytes(), usedforsecurity=False)
-    monkeypatch.setattr(official_class, "tgz_md5", digest.hexdigest())
+    url = f"http://127.0.0.1:{server.server_port}/{cifar10.ARCHIVE}"
+    monkeypatch.setattr(torchvision.datasets.CIFAR10, "url", url)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    monkeypatch.setattr("course_lib.data.download.SHA256", digest)
     return path
 
 
@@ -84,8 +84,10 @@ def refuses(message):
 
 
 def test_a_wrong_checksum_leaves_nothing(archive, own_data, monkeypatch):
-    monkeypatch.setattr(torchvision.datasets.CIFAR10, "tgz_md5", "0" * 32)
-    refuses("could not be downloaded from http://127.0.0.1.*corrupted.*name one with COURSE_DATA")
+    archive.write_bytes(archive.read_bytes() + b"more")
+    refuses(
+        "could not be downloaded from http://127.0.0.1.*what came has the SHA-256.*name one with COURSE_DATA"
+    )
     assert list(own_data.iterdir()) == []
 
 
