@@ -70,7 +70,7 @@ def _check_claims(source: Path | BinaryIO) -> None:
         content = whole.read(name)
     for operation, argument, _ in pickletools.genops(content):
         # Some of the later ones, and numbers of memory places, make room for whatever they claim.
-        if operation.proto > _PROTOCOL or ("PUT" in operation.name and int(argument) > len(content)):
+        if operation.proto > _PROTOCOL or ("PUT" in operation.name and int(argument or 0) > len(content)):
             raise CourseError("its content is not as torch.save writes it")
     _Claims(content, records, name.removesuffix(_PICKLE), length).load()
 

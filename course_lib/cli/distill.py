@@ -30,13 +30,13 @@ class Means:
     student: str | None = setting(
         None,
         "A function of yours that makes the student, called with image_shape and num_classes if it has "
-        "parameters so named. [default: AlexNet]",
+        "parameters so named. AlexNet if not given.",
         metavar="MODULE:FUNCTION",
     )
     teacher: str | None = setting(
         None,
         "A teacher.pt, or a student, of an earlier distillation; or a function of yours, whose network is "
-        "trained, or taken as it is with --teacher-epochs 0. [default: AlexNet, trained]",
+        "trained, or taken as it is with --teacher-epochs 0. A trained AlexNet if not given.",
         metavar="FILE or MODULE:FUNCTION",
     )
     teacher_weights: Path | None = setting(
@@ -77,7 +77,7 @@ def distill() -> Any:
 
     about = {each.name: each.metadata for each in fields(Plan)}["losses"]
     default = " and ".join(f"{name}={weight:g}" for name, weight in Plan().losses)
-    listed = {"help": f"{about['help']}: {', '.join(LOSSES)}. [default: {default}]"}
+    listed = {"help": f"{about['help']}: {', '.join(LOSSES)}. {default} if not given."}
     losses = option("losses", list[str] | None, None, {**about, **listed})
     return command_of(_distill, distill.__doc__, [*options_of(Plan, losses=losses), *options_of(Means)])
 

@@ -154,7 +154,8 @@ def can_be_seen(value: Tensor) -> bool:
     Not on a GPU, which would have to be waited for, nor under ``torch.vmap``, nor where a step is recorded.
     """
     recorded = torch._C._get_dispatch_mode(torch._C._TorchDispatchModeKey.PROXY) is not None
-    return value.device.type == "cpu" and not recorded and not torch._C._functorch.is_batchedtensor(value)
+    stacked = torch._C._functorch.is_batchedtensor(value)  # pyright: ignore[reportAttributeAccessIssue]
+    return value.device.type == "cpu" and not recorded and not stacked
 
 
 def numbers_seen(**values: float | Tensor) -> dict[str, object]:
