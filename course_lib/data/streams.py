@@ -35,7 +35,8 @@ def streamed(
 
     Args:
         dataset: as for ``from_dataset``. It must give the same input at the same position each time: what it draws at
-            random would be another teacher's question, and another training after a checkpoint. ``views`` augment.
+            random would be another teacher's question, and another training after a checkpoint. ``views`` and
+            ``transform`` of ``fit`` augment.
         workers: processes that read; 0 reads in this one, when it is needed.
         prefetch: batches that each worker reads ahead.
         mean: (C,) float32, as for ``Examples``: with uint8 images, whose own if None.
@@ -47,33 +48,37 @@ def streamed(
             types differ.
     """
     reader = Reader(dataset, workers, prefetch)
-    count, filled, counts = len(reader), 0, 0.0
-    parts = reader.parts(rows.tolist() for rows in torch.arange(count).split(_PART))
-    labels, marks, first = [], [], None
+    count = len(reader)
+    labels, marks, counts, first = _read_through(reader, mean is None and std is None, progress)
+    if counts is not None:
+        mean, std = statistics_of_counts(counts)
+    images = torch.empty(count, *first.shape, dtype=first.dtype, device="meta")
+    return Streamed(
+        images, labels, mean=mean, std=std, reader=reader, rows=torch.arange(count), kept_marks=marks
+    )
+
+
+def _read_through(
+    reader: Reader, count_pixels: bool, progress: bool
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor]:
+    """All labels and marks, how often each value comes in each channel of images, and the first input."""
+    count, filled, counts, first = len(reader), 0, None, None
+    labels: list[Tensor] = []
+    marks: list[Tensor] = []
     with progress_bar("Reading", count, progress) as advance:
-        for part in parts:
-            first = first or part
-            if error := unlike(part.first, first.first, filled):
+        for part in reader.parts(rows.tolist() for rows in torch.arange(count).split(_PART)):
+            first = first or part.first
+            if error := unlike(part.first, first, filled):
                 raise error
-            if part.inputs.dtype == torch.uint8 and part.inputs.ndim == 4 and mean is None and std is None:
-                counts = counts + channel_counts(part.inputs)
+            if count_pixels and part.inputs.dtype == torch.uint8 and part.inputs.ndim == 4:
+                more = channel_counts(part.inputs)
+                counts = more if counts is None else counts + more
             labels.append(part.labels)
             marks.append(part.marks)
             filled += len(part.labels)
             advance(len(part.labels))
     assert first is not None  # the reader has at least one example
-    if isinstance(counts, Tensor):
-        mean, std = statistics_of_counts(counts)
-    images = torch.empty(count, *first.inputs.shape[1:], dtype=first.inputs.dtype, device="meta")
-    return Streamed(
-        images,
-        torch.cat(labels),
-        mean=mean,
-        std=std,
-        reader=reader,
-        rows=torch.arange(count),
-        kept_marks=torch.cat(marks),
-    )
+    return torch.cat(labels), torch.cat(marks), counts, first[0]
 
 
 @dataclass(frozen=True, eq=False, init=False, repr=False)
@@ -172,7 +177,7 @@ class Streamed(Examples):
         if now.any():
             raise CourseError(
                 f"dataset must give the same input each time, and gives another at {int(self.rows[flat[now]][0])} than "
-                "when it was read through: leave out transforms that draw at random, and augment with views"
+                "when it was read through: leave out what draws at random, and augment with views or transform of fit"
             )
 
     def _only_in_memory(self) -> CourseError:

@@ -51,6 +51,10 @@ def with_dropout():
     return nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(64, 10))
 
 
+def noisy(inputs, labels):
+    return inputs + torch.rand_like(inputs), labels
+
+
 def balanced():
     soft = Term("soft", soft_target_loss, weight="balanced", temperature=2.0)
     return Objective([Term("hard", hard_label_loss), soft])
@@ -63,6 +67,7 @@ def balanced():
         (with_dropout, soft_targets(), {}),
         (small_mlp, soft_targets(), {"views": VIEWS}),
         (small_mlp, balanced(), {}),
+        (small_mlp, hard_labels(), {"transform": noisy}),
     ],
 )
 def test_fit_has_the_same_bits(teacher, build, objective, settings):
