@@ -1,7 +1,6 @@
 """What a training step is given: a batch of examples by position, and the teacher's answers to the same ones."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import tee
 
 import torch
@@ -12,7 +11,7 @@ from course_lib.data.streams import Streamed
 from course_lib.errors import CourseError
 from course_lib.losses import NO_LABEL, class_dimension
 from course_lib.models import MacCounter, evaluating
-from course_lib.training.cache import TeacherCache, cache_teacher, fingerprints
+from course_lib.training.cache import TeacherCache, cache_teacher
 from course_lib.training.forward import Forward, ForwardResult
 from course_lib.training.known import AllKnown, Known, pick
 from course_lib.training.live import LiveTeacher
@@ -270,40 +269,3 @@ def refuse_other_temperatures(objective: Objective, temperature: float) -> None:
 
 def _is_shared(soft_matrix: Tensor | None) -> bool:
     return soft_matrix is not None and soft_matrix.ndim == 2
-
-
-def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Examples, Tensor]:
-    """All students' examples in one set, and which rows of it are each student's own, (students, n).
-
-    Raises:
-        CourseError: not one set per student, sets of different sizes, of different data, or streamed ones.
-    """
-    if isinstance(examples, Examples):
-        return examples, torch.arange(len(examples)).expand(students, -1)
-    if len(examples) != students:
-        raise CourseError(f"examples must be one set, or one per seed ({students}), got {len(examples)} sets")
-    first = examples[0]
-    if any(isinstance(each, Streamed) for each in examples):
-        raise CourseError(
-            "examples must be in memory for sets that differ between students, got streamed ones"
-        )
-    sizes = {len(each) for each in examples}
-    if len(sizes) > 1:
-        raise CourseError(f"examples must all be of one size to train together, got sizes {sorted(sizes)}")
-    every = {name: torch.cat([getattr(each, name) for each in examples]) for name in ("images", "labels")}
-    extras = {name: torch.cat([each.extras[name] for each in examples]) for name in first.extras}
-    index, rows = torch.unique(torch.stack([each.index for each in examples]), return_inverse=True)
-    source = torch.empty_like(index)
-    source[rows.flatten()] = torch.arange(rows.numel(), device=rows.device)
-    same_scale = all(
-        len(each.scale) == len(first.scale) and all(map(torch.equal, each.scale, first.scale))
-        for each in examples
-    )
-    marks = torch.cat([fingerprints(each) for each in examples]).to(source.device)
-    same_images = all(torch.equal(each[source][rows.flatten()], each) for each in (every["labels"], marks))
-    if not same_scale or not same_images:
-        raise CourseError(
-            "examples must all be subsets of one data set, got sets that disagree about an example"
-        )
-    once = {name: values[source] for name, values in every.items()}
-    return replace(first, **once, index=index, extras={k: v[source] for k, v in extras.items()}), rows

@@ -10,11 +10,12 @@ from torch import nn
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.progress import Progress
-from course_lib.training.batches import BatchSource, Teacher, pool
+from course_lib.training.batches import BatchSource, Teacher
 from course_lib.training.checkpoint import Checkpoints, CheckpointWriter
 from course_lib.training.identity import identity
 from course_lib.training.logs import Logs
 from course_lib.training.objective import Objective
+from course_lib.training.pooling import pool
 from course_lib.training.processes import check_shares
 from course_lib.training.recipe import Recipe
 from course_lib.training.runs import Run, Runs
