@@ -145,20 +145,36 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_bits(tmp_path, first,
     assert torch.equal(weights(whole), weights(rest))
 
 
+class Counted(TensorDataset):
+    """Remembers what it was asked for."""
+
+    def __init__(self, *tensors):
+        super().__init__(*tensors)
+        self.asked = []
+
+    def __getitem__(self, place):
+        self.asked.append(place)
+        return super().__getitem__(place)
+
+
 def test_resuming_reads_nothing_of_the_steps_that_are_done(tmp_path):
-    asked = []
-
-    class Counted(TensorDataset):
-        def __getitem__(self, place):
-            asked.append(place)
-            return super().__getitem__(place)
-
-    stream = streamed(Counted(*SOURCE.tensors), workers=0)
+    source = Counted(*SOURCE.tensors)
+    stream = streamed(source, workers=0)
     kept = {"checkpoints": Checkpoints(tmp_path, every=100, extend=True)}
     fit(small_mlp, hard_labels(), stream, Recipe(100, 16), **kept)
-    asked.clear()
+    source.asked.clear()
     fit(small_mlp, hard_labels(), stream, Recipe(102, 16), **kept)
-    assert len(asked) < 200  # what tells sets apart, first looks, and two steps; not a hundred
+    assert len(source.asked) < 200  # what tells sets apart, first looks, and two steps; not a hundred
+
+
+def test_a_batch_that_is_taken_in_parts_is_read_once(teacher):
+    source, in_parts = Counted(*SOURCE.tensors), replace(SHORT, accumulate=2)
+    stream = streamed(source, workers=0)
+    source.asked.clear()
+    other = fit(small_mlp, soft_targets(), stream, in_parts, teacher=LiveTeacher(teacher))
+    assert len(source.asked) == 2 + 7 * 16  # a first look, and the steps
+    one = fit(small_mlp, soft_targets(), MEMORY, in_parts, teacher=LiveTeacher(teacher))
+    assert torch.equal(weights(one), weights(other))
 
 
 @pytest.mark.parametrize("views", [None, VIEWS])
