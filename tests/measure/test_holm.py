@@ -95,6 +95,7 @@ def test_no_difference_needs_the_whole_interval_within_the_margin(gaps, margin, 
             "comparisons must be results of compare, with their pairs, got ",
         ),
         (lambda: holm({"a": with_p(0.1)}, confidence=5), "confidence must lie between 0 and 1, got 5"),
+        (lambda: holm({"a": with_p(0.1)}, confidence="95"), "confidence must lie between 0 and 1, got '95'"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_one_sentence(call, sentence):
