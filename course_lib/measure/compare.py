@@ -114,7 +114,6 @@ def compare(
         check_positive(margin=margin)
     if not isinstance(higher_is_better, bool | np.bool_):
         raise CourseError(f"higher_is_better must be True or False, got {higher_is_better!r}")
-    _check_confidence(confidence)
     gaps = first - second
     # Differences of rounding alone, such as 0.1 + 0.2 against 0.3, have no spread and would "beat" without a doubt.
     gaps[np.isclose(first, second, rtol=1e-12, atol=0)] = 0

@@ -566,3 +566,13 @@ def test_norms_of_each_example_by_itself_are_fine(norm):
         sum((torch.autograd.grad((logits @ s).sum(), x, retain_graph=True)[0] ** 2).sum() for s in S.T) / N
     )
     assert gradient_loss(logits, x, S).item() == pytest.approx(expected.item(), rel=1e-10)
+
+
+def test_batch_norm_in_train_mode_is_fine_for_one_example():
+    """It then depends on no other."""
+    network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3)).double()
+    x = rand(1, 1, 4, 4, seed=1).requires_grad_()
+    assert gradient_loss(network(x), x, torch.eye(3, dtype=torch.float64)) > 0
+    two = x.expand(2, -1, -1, -1)
+    with pytest.raises(CourseError, match="batch norm in train mode"):
+        gradient_loss(network(two), two, torch.eye(3, dtype=torch.float64))

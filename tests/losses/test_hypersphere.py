@@ -249,6 +249,18 @@ def test_a_split_of_vectors_whose_squares_leave_float32():
         torch.testing.assert_close(part.double(), exact, rtol=1e-4, atol=0)
 
 
+def test_rows_of_very_different_lengths_stand_beside_each_other():
+    sizes = torch.tensor([1e-25, 1.0, 1e25, 1e-12, 1e12])[:, None]
+    student, teacher = STUDENT.float(), TEACHER.float()
+    torch.testing.assert_close(angle_loss(student * sizes, teacher), angle_loss(student, teacher))
+    torch.testing.assert_close(angle_loss(student, teacher * sizes), angle_loss(student, teacher))
+    sizes = torch.tensor([1e-18, 1.0, 1e18, 1e-12, 1e12])[:, None]
+    found = hypersphere_split(student * sizes, teacher * sizes)
+    wanted = hypersphere_split((student * sizes).double(), (teacher * sizes).double())
+    for part, exact in zip(found, wanted, strict=True):
+        torch.testing.assert_close(part.double(), exact, rtol=1e-3, atol=0)
+
+
 def test_equal_vectors_are_not_split_however_long_they_are():
     for size in (1e-30, 1e30):
         same = STUDENT.float() * size

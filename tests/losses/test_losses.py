@@ -20,6 +20,7 @@ from course_lib.losses import (
     soft_target_loss,
     spherical_soft_target_loss,
 )
+from course_lib.losses.common import at_labels, check_finite, check_positive
 
 LOSSES = {
     "hard": lambda z, y, c: hard_label_loss(z, c),
@@ -305,9 +306,20 @@ def test_a_label_that_is_not_a_class_is_refused_of_many_students_at_once():
 
 
 def test_an_error_of_pytorchs_own_stays_what_it_is():
-    with pytest.raises(RuntimeError, match="device") as caught:
-        hard_label_loss(GOOD, torch.zeros(3, dtype=torch.int64, device="meta"))
-    assert not isinstance(caught.value, CourseError)
+    with pytest.raises(RuntimeError, match="same number of dimensions"):
+        at_labels(GOOD.t(), torch.zeros(3, 1, dtype=torch.int64))
+
+
+def test_what_cannot_be_seen_is_not_looked_at():
+    check_finite(values=torch.empty(3, device="meta"))  # as on a GPU, looking would be an error here
+    check_positive(temperature=torch.empty((), device="meta"))
+    student, teacher, labels = example(seed=9)
+    for loss in (
+        lambda value: soft_target_loss(student, teacher, value),
+        lambda value: smoothed_label_loss(student, labels, value),
+    ):
+        together = torch.vmap(loss)(torch.tensor([0.25, 0.5]))
+        assert together.tolist() == pytest.approx([loss(0.25).item(), loss(0.5).item()])
 
 
 MIXED = [(torch.float32, torch.float64), (torch.float32, torch.bfloat16), (torch.bfloat16, torch.float64)]

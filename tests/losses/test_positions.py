@@ -99,3 +99,33 @@ def test_bad_input_is_answered_in_one_sentence(call, message):
     with pytest.raises(CourseError, match=message) as caught:
         call(numbers((4, 7, 5)), classes((4, 7, 5)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("student", "teacher", "words"),
+    [
+        (
+            (4, 7, 5),
+            torch.zeros(4, 7, 5).long(),
+            r"teacher_logits must be .*\(4, 7, 5\), got torch.int64 \(4, 7, 5\)",
+        ),
+        (
+            (4, 7, 5),
+            torch.zeros(4, 7, 6),
+            r"teacher_logits must be .*\(4, 7, 5\), got torch.float32 \(4, 7, 6\)",
+        ),
+        ((4, 7, 5), [1.0], r"teacher_logits must be .*\(4, 7, 5\), got list"),
+        ((0, 7, 5), torch.zeros(0, 7, 5), r"N ≥ 1 and C ≥ 2, got \(0, 7, 5\)"),
+        ((4, 7, 1), torch.zeros(4, 7, 1), r"N ≥ 1 and C ≥ 2, got \(4, 7, 1\)"),
+        ((4, 1, 7, 5), torch.zeros(4, 1, 7, 5), r"N ≥ 1 and C ≥ 2, got \(4, 1, 7, 5\)"),
+    ],
+)
+def test_logits_of_sequences_and_maps_are_looked_at(student, teacher, words):
+    for loss in (logit_loss, lambda z, y: soft_target_loss(z, y, 2.0)):
+        with pytest.raises(CourseError, match=words):
+            loss(torch.zeros(student), teacher)
+
+
+def test_one_position_and_two_classes_will_do():
+    assert logit_loss(torch.ones(1, 1, 2), torch.zeros(1, 1, 2)) == 2
+    assert logit_loss(torch.ones(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)) == 2

@@ -188,6 +188,43 @@ def test_maps_whose_squares_leave_float32_correlate_like_others(size):
     torch.testing.assert_close(adapter * size, layer_adapter(*maps, 2.0), rtol=1e-4, atol=1e-6)
 
 
+def test_channels_of_very_different_sizes_stand_beside_each_other():
+    sizes = torch.tensor([1e-25, 1.0, 1e25])[:, None, None]
+    activation, gradient = (rand(6, 3, 4, 4, seed=seed, dtype=torch.float32) for seed in (1, 2))
+    own = rand(6, 2, 4, 4, seed=3, dtype=torch.float32)
+    plain = layer_soft_matrices(activation, gradient, own, 2.0)
+    torch.testing.assert_close(layer_soft_matrices(activation * sizes, gradient, own, 2.0), plain)
+    adapter = layer_adapter(activation * sizes, gradient, own, 2.0)
+    torch.testing.assert_close(
+        adapter / sizes[..., 0], layer_adapter(activation, gradient, own, 2.0), rtol=1e-4, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("relative", "counts"), [(3e-5, True), (3e-6, False)])
+def test_a_channel_counts_if_it_varies_by_more_than_rounding_of_its_own_size(relative, counts):
+    """Among others: the size is the channel's, not that of all channels together."""
+    own = rand(6, 100, 4, 4, seed=1)
+    varying = rand(6, 4, 4, seed=2)
+    own[:, 0] = 5 + 5 * relative * varying / (varying - varying.mean()).square().mean().sqrt()
+    w, _ = layer_soft_matrices(varying[:, None], torch.ones(6, 1, 4, 4).double(), own, 1.0)
+    assert w[0, 0].item() == pytest.approx(1 if counts else 0, abs=1e-6)
+
+
+def test_no_correlation_is_above_one_by_rounding():
+    for seed in range(20):
+        maps = rand(5, 4, 3, 3, seed=seed, dtype=torch.float32)
+        w, _ = layer_soft_matrices(maps, torch.ones_like(maps), torch.cat([maps, -maps], dim=1), 1.0)
+        assert w.abs().max() <= 1
+        assert w[0, 0].item() == pytest.approx(1)
+
+
+def test_the_matrices_have_no_graph():
+    maps = [rand(6, 3, seed=seed).requires_grad_() for seed in (1, 2, 3)]
+    assert not any(
+        each.requires_grad for each in (*layer_soft_matrices(*maps, 1.0), layer_adapter(*maps, 1.0))
+    )
+
+
 def test_layers_of_different_precision_are_computed_in_the_wider_one():
     maps = rand(6, 3, 4, 4, seed=1).float(), rand(6, 3, 4, 4, seed=2).float(), rand(6, 2, 4, 4, seed=3)
     found, wanted = (
@@ -224,6 +261,13 @@ MAPS = rand(6, 3, 4, 4, seed=1)
             "temperature must be a finite number above 0, got 0.0",
         ),
         (cross_entropy_matrix, (LOGITS, LABELS + 2), "labels must be classes from 0 to 3, got one .*index 4"),
+        (softmax_jacobian, (LOGITS[0], 1.0), r"teacher_logits must have shape \(N, C\)"),
+        (softmax_jacobian, ([1.0], 1.0), "teacher_logits must be a floating-point tensor.* got list"),
+        (
+            cross_entropy_matrix,
+            (LOGITS.long(), LABELS),
+            "student_logits must be a floating-point .* got torch.int64",
+        ),
         (softmax_jacobian, (LOGITS, -1.0), "temperature must be a finite number above 0, got -1.0"),
         (cross_entropy_matrix, (LOGITS, LABELS.float()), "labels must be torch.int64"),
         (layer_soft_matrices, (MAPS, MAPS, MAPS, 0), "temperature must be a finite number above 0, got 0"),

@@ -129,6 +129,9 @@ def test_methods_that_do_not_differ_are_told_apart_as_rarely_as_promised():
 def test_both_can_be_read():
     assert str(Comparison(7.6, 6.1, 9.1, "BEATS", 20)) == "BEATS: +7.6 [+6.1, +9.1], 20 pairs"
     assert str(Interval(0.9123, 0.9, 0.92)) == "0.912 [0.9, 0.92]"
+    assert Comparison(7.6, 6.1, 9.1, "BEATS", 20).higher_is_better
+    shown = repr(compare([1, 2, 4], [0, 0, 0]))
+    assert not any(name in shown for name in ("gaps", "p_value", "higher_is_better"))
 
 
 def test_any_iterable_of_numbers_will_do():
@@ -204,3 +207,14 @@ def test_two_pairs_are_judged_by_the_t_distribution_with_one_degree_of_freedom()
     half = T_TABLE[0.95, 1] * 0.5
     assert (found.low, found.high) == pytest.approx((2.5 - half, 2.5 + half), rel=1e-5)
     assert (found.verdict, found.pairs) == ("UNDECIDED", 2)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_interval_that_leaves_the_margin_on_one_side_is_undecided(sign):
+    """0.1 ± 0.29 is inside ±0.25 on one side only."""
+    found = compare([sign * gap for gap in (0.3, -0.1, 0.2, 0.0)], [0.0] * 4, margin=0.25)
+    assert found.verdict == "UNDECIDED"
+    assert (
+        compare([sign * gap for gap in (0.3, -0.1, 0.2, 0.0)], [0.0] * 4, margin=0.5).verdict
+        == "NO DIFFERENCE"
+    )

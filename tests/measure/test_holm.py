@@ -1,5 +1,7 @@
 """Judging several comparisons together: Holm's procedure by hand and by simulation, and verdicts with a margin."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -36,6 +38,14 @@ def test_holm_by_hand():
     }
     levels = {name: 1 - each.confidence for name, each in found.items()}
     assert levels == pytest.approx({"a": 0.05 / 4, "b": 0.05 / 3, "c": 0.05 / 2, "d": 0.05 / 2})
+
+
+def test_a_p_value_at_its_level_fails_and_so_do_those_after_it():
+    """Its interval begins at zero."""
+    first = replace(with_p(0.01), p_value=(1 - 0.95) / 2)
+    assert holm({"a": first, "b": with_p(0.03)})["b"].verdict == "UNDECIDED"
+    earlier = replace(first, p_value=(1 - 0.95) / 2 * 0.999)
+    assert holm({"a": earlier, "b": with_p(0.03)})["b"].verdict == "BEATS"
 
 
 def test_interval_and_verdict_agree_after_the_correction():
@@ -95,6 +105,7 @@ def test_no_difference_needs_the_whole_interval_within_the_margin(gaps, margin, 
             "comparisons must be results of compare, with their pairs, got ",
         ),
         (lambda: holm({"a": with_p(0.1)}, confidence=5), "confidence must lie between 0 and 1, got 5"),
+        (lambda: holm({"a": with_p(0.1)}, confidence="95"), "confidence must lie between 0 and 1, got '95'"),
     ],
 )
 def test_what_cannot_be_judged_is_refused_in_one_sentence(call, sentence):

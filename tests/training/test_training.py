@@ -258,6 +258,18 @@ def test_a_kept_cache_with_one_answer_changed_is_refused(teacher, train, tmp_pat
         cache_teacher(teacher, train, directory=tmp_path)
 
 
+def test_settings_of_a_kept_cache_and_what_it_only_claims_are_looked_at(teacher, train, tmp_path):
+    cache_teacher(teacher, train, directory=tmp_path)
+    (path,) = tmp_path.iterdir()
+    kept = torch.load(path, weights_only=True)
+    torch.save(kept | {"views": (1, 1, False)}, path)
+    with pytest.raises(CourseError, match=r"the teacher cache .* is damaged; delete it"):
+        cache_teacher(teacher, train, directory=tmp_path)
+    torch.save(kept | {"logits": torch.zeros(1).expand(10**10)}, path)
+    with pytest.raises(CourseError, match=r"cannot be read \(it claims a tensor of shape .* delete it"):
+        cache_teacher(teacher, train, directory=tmp_path)
+
+
 def test_a_damaged_kept_cache_is_refused(teacher, train, tmp_path):
     cache_teacher(teacher, train, directory=tmp_path)
     (path,) = tmp_path.iterdir()
