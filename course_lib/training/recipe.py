@@ -177,17 +177,24 @@ def name_of_function(setting: str, function: Callable) -> str:
     )
 
 
-def batch_order(examples: int, batch_size: int, seed: int, views: int = 1) -> Iterator[Tensor]:
+def batch_order(
+    examples: int, batch_size: int, seed: int, views: int = 1, *, together: int = 1
+) -> Iterator[Tensor]:
     """Endless epochs, each the draws of its batches, (batches, batch_size) int64, newly shuffled.
 
     A draw is the position of an example; where an example has several views, position · views + view, with a view
     drawn again each time. The last, smaller batch of an epoch is left out so that all batches weigh the same; the
     next shuffle brings its examples back. The order depends on the seed alone, not on the global random state.
+    So many epochs as ``together`` says come at once, which takes less time where they are short.
     """
     generator = torch.Generator().manual_seed(int(seed))
     size = min(batch_size, examples)
-    while True:
+
+    def epoch() -> Tensor:
         order = torch.randperm(examples, generator=generator)
         if views > 1:
             order = order * views + torch.randint(views, (examples,), generator=generator)
-        yield order.unfold(0, size, size)
+        return order
+
+    while True:
+        yield torch.stack([epoch() for _ in range(together)]).unfold(1, size, size).flatten(0, 1)

@@ -26,6 +26,8 @@ from course_lib.training.threads import suited_threads
 
 # Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
 RECORD_FROM = 200
+# Batches that are drawn at once where there are few in an epoch: one by one, drawing is a sixth of a small step.
+BATCHES_AT_ONCE = 32
 
 
 class ManyStudents:
@@ -137,7 +139,10 @@ class ManyStudents:
     def _order(self) -> Iterator[Tensor]:
         """Each student's draws, turned into draws from the common set."""
         size, views = self.own.shape[1], self._views
-        orders = [batch_order(size, self._recipe.batch_size, seed, views) for seed in self.seeds]
+        together = max(1, BATCHES_AT_ONCE * self._recipe.batch_size // size)  # of short epochs
+        orders = [
+            batch_order(size, self._recipe.batch_size, seed, views, together=together) for seed in self.seeds
+        ]
         while True:
             draws = torch.stack([next(order) for order in orders]).to(
                 self.own.device

@@ -418,6 +418,17 @@ def test_each_epoch_shows_every_example_of_whole_batches_once():
     assert len(next(batch_order(10, 64, seed=0))) == 1
 
 
+@pytest.mark.parametrize("views", [1, 5])
+def test_epochs_that_come_together_are_those_that_come_alone(views):
+    from itertools import islice
+
+    from course_lib.training.recipe import batch_order
+
+    alone = torch.cat(list(islice(batch_order(10, 3, seed=0, views=views), 6)))
+    together = torch.cat(list(islice(batch_order(10, 3, seed=0, views=views, together=2), 3)))
+    assert torch.equal(together, alone)
+
+
 def test_epochs_are_shuffled_and_differently_each_time():
     from itertools import islice
 
