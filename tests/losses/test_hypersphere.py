@@ -261,6 +261,14 @@ def test_rows_of_very_different_lengths_stand_beside_each_other():
         torch.testing.assert_close(part.double(), exact, rtol=1e-3, atol=0)
 
 
+def test_the_largest_numbers_there_are_have_an_angle():
+    for dtype in (torch.float32, torch.float64):
+        largest = torch.finfo(dtype).max
+        student = torch.tensor([[largest, 0.0], [largest / 2, -largest / 2]], dtype=dtype)
+        teacher = torch.tensor([[0.0, largest], [1.0, -1.0]], dtype=dtype)
+        assert angle_loss(student, teacher).item() == pytest.approx(0.5, rel=1e-6)  # 1 and 0
+
+
 def test_equal_vectors_are_not_split_however_long_they_are():
     for size in (1e-30, 1e30):
         same = STUDENT.float() * size

@@ -218,6 +218,16 @@ def test_no_correlation_is_above_one_by_rounding():
         assert w[0, 0].item() == pytest.approx(1)
 
 
+def test_weights_of_an_adapter_sum_to_one_for_responses_of_unit_size():
+    activation, gradient, own = rand(6, 3, 4, 4, seed=1), rand(6, 3, 4, 4, seed=2), rand(6, 5, 4, 4, seed=3)
+    big, small = (maps.square().mean(dim=(0, 2, 3)).sqrt() for maps in (activation, own))
+    weights = layer_adapter(activation, gradient, own, 4.0) * small / big[:, None]
+    w, s = layer_soft_matrices(activation, gradient, own, 4.0)
+    assert weights.abs().sum(dim=1).tolist() == pytest.approx([1.0] * 3)
+    assert torch.equal(weights.sign(), w.sign())
+    torch.testing.assert_close(weights, w * s / (w * s).abs().sum(dim=1, keepdim=True))
+
+
 def test_the_matrices_have_no_graph():
     maps = [rand(6, 3, seed=seed).requires_grad_() for seed in (1, 2, 3)]
     assert not any(
