@@ -625,3 +625,10 @@ def test_weights_are_read_from_a_checkpoint(finished, train):
     network = small_mlp()
     network.load_state_dict(load_weights(finished.files()[0]))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in state(plain(train)).items())
+
+
+def test_a_checkpoint_is_no_larger_for_the_steps_to_come(train, tmp_path):
+    places = Checkpoints(tmp_path, every=10)
+    with stopped_after(10):
+        fit(small_mlp, hard_labels(), train, Recipe(steps=1_000_000, batch_size=16), checkpoints=places)
+    assert places.files()[0].stat().st_size < 1_000_000
