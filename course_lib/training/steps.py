@@ -173,8 +173,8 @@ class Steps:
             step, term, student = (int(value) for value in bad.nonzero()[0])
             raise TrainingDiverged(
                 f"the loss term {self._names[term]!r} became {float(record[start + step, term, student])} at step "
-                f"{start + step + 1} (seed {self.students.seeds[student]}): lower lr or the term's weight, or look for bad "
-                "values in the data"
+                f"{start + step + 1} (seed {self.students.seeds[student]}): lower lr or the term's weight, or look for "
+                "bad values in the data"
             )
         if self.logs:
             means = record[start:stop].mean(dim=(0, 2)).tolist()
