@@ -39,9 +39,9 @@ def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCac
 def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
     """The same answers, without what they say about wrong classes: the control for dark knowledge.
 
-    For each example (and view, and position) the largest logit stays where it is and the others change places at random. The
-    teacher's choice, its confidence and its entropy survive at every temperature; which classes it finds alike does
-    not. Furlanello et al., "Born-Again Neural Networks", 2018 (DKPP).
+    For each example (and view, and position) the largest logit stays where it is and the others change places at
+    random. The teacher's choice, its confidence and its entropy survive at every temperature; which classes it finds
+    alike does not. Furlanello et al., "Born-Again Neural Networks", 2018 (DKPP).
 
     Args:
         cache: the teacher's answers; gradients and activations are left out of the result.

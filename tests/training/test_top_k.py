@@ -260,7 +260,7 @@ def test_permuted_answers_know_their_temperature(teacher, views):
     assert made.bytes == top.bytes
     assert not torch.equal(made.logits, top.logits)
     torch.testing.assert_close(made.logits.sort(dim=-1).values, top.logits.sort(dim=-1).values)
-    with pytest.raises(CourseError, match="for the temperature 2.0, and term 'soft' has 4.0"):
+    with pytest.raises(CourseError, match=r"for the temperature 2\.0, and term 'soft' has 4\.0"):
         fit(small_mlp, soft_targets(4.0), TRAIN, SHORT, teacher=made, views=views)
 
 
