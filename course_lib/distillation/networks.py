@@ -19,7 +19,7 @@ from course_lib.errors import CourseError
 from course_lib.files import content_hash, save_atomically
 from course_lib.models import alexnet, evaluating
 from course_lib.saved import load_plain
-from course_lib.training.recipe import name_of_function
+from course_lib.training.functions import name_of_function
 
 # Of one input, far above any image's: nothing is made for what a file only claims.
 _MOST_PIXELS = 2**27

@@ -35,8 +35,8 @@ from course_lib.training import (
     hard_labels,
     shared_logits,
 )
+from course_lib.training.functions import name_of_function
 from course_lib.training.processes import check_shares, on_rank_zero
-from course_lib.training.recipe import name_of_function
 from course_lib.training.stack import check_student
 
 Network = str | Callable[..., nn.Module]

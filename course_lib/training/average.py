@@ -15,23 +15,25 @@ class Average:
 
     Args:
         decay: between 0 and 1.
-        now: the trained weights by name, changed in place from step to step.
+        now: the trained weights by name, as they are at each step.
         average: where the average is kept, by the same names.
     """
 
     def __init__(self, decay: float, now: Mapping[str, Tensor], average: Mapping[str, Tensor]):
-        self._update = get_ema_multi_avg_fn(decay)
+        self._update, self._now = get_ema_multi_avg_fn(decay), now
         # Weights that two layers share have two names, and must be averaged once.
-        pairs = {value.data_ptr(): (value.detach(), now[name].detach()) for name, value in average.items()}
-        self._pairs = list(pairs.values())
-        self._floats = [pair for pair in self._pairs if pair[0].is_floating_point()]
+        once = {value.data_ptr(): (name, value.detach()) for name, value in average.items()}
+        self._averages = dict(once.values())
 
     @torch.no_grad()
     def after(self, step: int) -> None:
         """Take in the weights after this step."""
-        for average, now in self._pairs:
+        now = dict(self._now.items())
+        pairs = [(average, now[name]) for name, average in self._averages.items()]
+        for average, value in pairs:
             if step == 1 or not average.is_floating_point():
-                average.copy_(now)
+                average.copy_(value)
         if step > 1:
-            averages, weights = ([pair[place] for pair in self._floats] for place in (0, 1))
-            self._update(averages, weights, step)
+            floats = [pair for pair in pairs if pair[0].is_floating_point()]
+            averages, values = ([pair[place] for pair in floats] for place in (0, 1))
+            self._update(averages, values, step)

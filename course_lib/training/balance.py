@@ -56,5 +56,6 @@ def _length(value: Tensor, weights: Sequence[Tensor]) -> float:
     """Of the gradient by all weights together."""
     if not value.requires_grad:
         return 0.0
-    gradients = torch.autograd.grad(value, weights, retain_graph=True, allow_unused=True)
+    learned = [each for each in weights if each.requires_grad]
+    gradients = torch.autograd.grad(value, learned, retain_graph=True, allow_unused=True)
     return math.sqrt(sum(float(each.square().sum()) for each in gradients if each is not None))

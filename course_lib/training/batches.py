@@ -68,7 +68,8 @@ class BatchSource:
         self.teachers = len(known)
         # One soft matrix for all examples of a teacher stands apart: (teachers, C, m).
         matrices = [each.answers.pop(SOFT_MATRIX) for each in known if each.has_one_matrix]
-        self._matrices = torch.stack([in_full(each) for each in matrices]) if matrices else None
+        together = torch.stack([in_full(each) for each in matrices]) if matrices else None
+        self._matrices = None if together is None else together.to(examples.device)
         self._known = AllKnown(known, len(examples) * (len(views) if views else 1))
 
     def __call__(self, draws: Tensor, part: slice = WHOLE) -> dict[Source, Tensor]:
@@ -257,7 +258,8 @@ def check_classes(labels: Tensor, logits: Tensor) -> None:
 def refuse_other_temperatures(objective: Objective, temperature: float) -> None:
     """Refuse terms with a temperature at which the classes that a cache leaves out weigh something else."""
     for term in objective.terms:
-        setting = term.settings.get("temperature", temperature)
+        default = term.signature["temperature"].default if "temperature" in term.signature else temperature
+        setting = term.settings.get("temperature", default)
         asked = setting.values if isinstance(setting, PerStudent) else (setting,)
         others = [float(each) for each in asked if float(each) != temperature]
         if others and TEACHER_LOGITS in term.sources.values():

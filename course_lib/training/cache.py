@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.files import content_hash, save_atomically
+from course_lib.losses import class_dimension
 from course_lib.saved import load_plain
 from course_lib.training.asking import (
     Question,
@@ -55,6 +56,14 @@ class TeacherCache:
         """All logits, (N, C), (N, L, C) or (N, C, H, W), with views (N, views, C); made anew at each call where only
         the largest are kept."""
         return in_full(self.kept)
+
+    @property
+    def class_dimension(self) -> int:
+        """Where ``logits`` have the classes, counted from the end."""
+        if isinstance(self.kept, TopLogits):
+            return self.kept.dimension
+        of_one_view = self.kept if self.views is None else self.kept[:, 0]
+        return class_dimension(of_one_view) - of_one_view.ndim
 
     @property
     def bytes(self) -> int:

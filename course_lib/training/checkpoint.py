@@ -112,6 +112,7 @@ class CheckpointWriter:
         self._checkpoints, self._identity, self._fabric = checkpoints, identity, fabric
         self._parts = {name: part for name, part in parts.items() if part is not None}
         self._whole: Path | None = None  # what was read or written last
+        self.done = 0  # the steps that it holds
 
     def due(self, done: int, steps: int) -> bool:
         return done % self._checkpoints.every == 0 or done == steps
@@ -134,7 +135,8 @@ class CheckpointWriter:
                 torch.cuda.set_rng_state(random["cuda"], self._fabric.device)
         except Exception as error:  # whatever comes of what a stranger wrote
             raise _not_a_training(self._whole, error) from error
-        return kept["done"], kept["seconds"], kept["record"]
+        self.done = kept["done"]
+        return self.done, kept["seconds"], kept["record"]
 
     def save(self, done: int, seconds: float, record: Tensor, **more: Stateful | None) -> None:
         """Write one checkpoint, then forget the oldest: at every moment a whole one is there."""
@@ -143,6 +145,7 @@ class CheckpointWriter:
         random = gather_objects({"cpu": torch.get_rng_state(), "cuda": cuda}, self._fabric)
         parts = self._all(more)
         on_rank_zero(lambda: self._write(done, seconds, record, random, parts), self._fabric)
+        self.done = done
 
     def _write(
         self, done: int, seconds: float, record: Tensor, random: list, parts: Mapping[str, Stateful]
@@ -152,7 +155,7 @@ class CheckpointWriter:
             "teacher": self._identity.teacher,
             "done": done,
             "seconds": seconds,
-            "record": record[:done].cpu(),
+            "record": record[:done].cpu().clone(),  # a part of a tensor would be written with the rest
             "parts": {name: part.state_dict() for name, part in parts.items()},
             "random": random,  # of every process
         }
@@ -195,7 +198,7 @@ class CheckpointWriter:
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """The weights in a checkpoint by name, on the CPU, for ``load_state_dict``; of ``fit_many`` with (students, ...).
 
-    Where the recipe averages, their average.
+    Where the recipe averages, their average. They are those of its last step, also where ``Watch`` chose another one.
 
     Args:
         path: a file ``step-….ckpt`` of a training; ``Checkpoints(folder).files()`` lists them, the newest first.

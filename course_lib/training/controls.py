@@ -1,5 +1,6 @@
 """Answers of a teacher whose knowledge was destroyed, or exchanged, for a control."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import torch
@@ -9,7 +10,7 @@ from course_lib.data.splits import check_seed
 from course_lib.errors import CourseError, check_positive
 from course_lib.files import content_hash
 from course_lib.training.cache import TeacherCache
-from course_lib.training.top_k import keep_top
+from course_lib.training.top_k import TopLogits, keep_top, tensors_of
 
 
 def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCache:
@@ -25,24 +26,28 @@ def evened_dark_knowledge(cache: TeacherCache, temperature: float) -> TeacherCac
         temperature: T > 0 at which the confidence is kept, the one to be trained with.
 
     Raises:
-        CourseError: a temperature that is not above 0.
+        CourseError: a temperature that is not above 0, or not the one for which the cache was made with ``top_k``.
     """
     check_positive(temperature=temperature)
-    return _without_the_rest(cache, keep_top(cache.logits, 1, temperature).full())
+    if isinstance(cache.kept, TopLogits) and cache.kept.temperature != temperature:
+        raise CourseError(
+            f"temperature must be {cache.kept.temperature}, for which the cache was made with top_k, got {temperature}"
+        )
+    return _with_logits(cache, lambda rows: keep_top(rows, 1, temperature).full())
 
 
 def permuted_dark_knowledge(cache: TeacherCache, seed: int) -> TeacherCache:
     """The same answers, without what they say about wrong classes: the control for dark knowledge.
 
-    For each example (and view) the largest logit stays where it is and the others change places at random. The
-    teacher's choice, its confidence and its entropy survive at every temperature; which classes it finds alike does
-    not. Furlanello et al., "Born-Again Neural Networks", 2018 (DKPP).
+    For each example (and view, and position) the largest logit stays where it is and the others change places at
+    random. The teacher's choice, its confidence and its entropy survive at every temperature; which classes it finds
+    alike does not. Furlanello et al., "Born-Again Neural Networks", 2018 (DKPP).
 
     Args:
         cache: the teacher's answers; gradients and activations are left out of the result.
         seed: of the permutations.
     """
-    return _without_the_rest(cache, permuted_logits(cache.logits, seed))
+    return _with_logits(cache, lambda rows: permuted_logits(rows, seed))
 
 
 def permuted_logits(logits: Tensor, seed: int) -> Tensor:
@@ -64,10 +69,18 @@ def permuted_logits(logits: Tensor, seed: int) -> Tensor:
     return torch.empty_like(logits).scatter(-1, places, logits.gather(-1, drawn))
 
 
-def _without_the_rest(cache: TeacherCache, logits: Tensor) -> TeacherCache:
-    """A cache with other logits, and without what belonged to the old ones."""
-    key = content_hash(logits, cache.index)
-    return replace(cache, key=key, kept=logits, soft_matrix=None, gradients=None, activations={})
+def _with_logits(cache: TeacherCache, change: Callable[[Tensor], Tensor]) -> TeacherCache:
+    """A cache with other logits, changed as rows (n, C), and without what belonged to the old ones."""
+    place, old = cache.class_dimension, cache.kept
+    last = cache.logits.movedim(place, -1)
+    rows = change(last.flatten(0, -2))
+    if isinstance(old, TopLogits):  # and so they are right at one temperature still
+        top = keep_top(rows, old.values.shape[-1], old.temperature)
+        kept = replace(top.each(lambda values: values.view(*last.shape[:-1], -1)), dimension=place)
+    else:
+        kept = rows.view(last.shape).movedim(-1, place).contiguous()
+    key = content_hash(*tensors_of(kept), cache.index)
+    return replace(cache, key=key, kept=kept, soft_matrix=None, gradients=None, activations={}, mapped=False)
 
 
 def exchanged_gradients(cache: TeacherCache, seed: int, *, across_classes: bool = False) -> TeacherCache:

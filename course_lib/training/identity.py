@@ -16,8 +16,9 @@ from course_lib.errors import CourseError
 from course_lib.files import content_hash
 from course_lib.training.batches import BatchSource
 from course_lib.training.cache import alike
+from course_lib.training.functions import held_by, word, words_of_function, words_of_module
 from course_lib.training.objective import Objective, PerStudent, Term
-from course_lib.training.recipe import Recipe, name_of_function
+from course_lib.training.recipe import Recipe
 from course_lib.training.sources import Source
 from course_lib.training.weights import Ramp
 
@@ -113,7 +114,7 @@ def identity(
         _STEPS: str(recipe.steps),
         "seed": ", ".join(map(str, seeds)),
         "objective": "; ".join(map(_words, objective.terms)),
-        "network": _one_line(network),
+        "network": words_of_module(network),
         "list of weights": ", ".join(shapes),
         "set of examples": f"{len(examples)}, {_short(*contents)}",
         "set of views": str(batches.views),
@@ -127,23 +128,22 @@ def identity(
     return Identity(words, dict(sorted(answers.items())), length)
 
 
-def _one_line(network: nn.Module) -> str:
-    """All layers with their settings, also those without weights, such as dropout and its rate."""
-    return " ".join(repr(network).split())
-
-
 def _words(term: Term) -> str:
-    """All that the loss is called with, defaults too; not its code."""
+    """All that the loss is called with and holds, defaults too; not its code."""
     parameters = term.signature.values()
     defaults = {each.name: each.default for each in parameters if each.default is not each.empty}
     settings = {"weight": term.weight, **defaults, **term.settings, **term.sources}
     # What a functools.partial was given without a name.
     settings |= {f"argument {place}": value for place, value in enumerate(getattr(term.loss, "args", ()))}
     shown = [f"{key}={_value(term, key, value)}" for key, value in settings.items() if key != term.by]
+    if term.module is None:
+        shown += [f"{key}={word(value)}" for key, value in held_by(term.loss).items() if key not in settings]
     if term.layers:
         shown.append(f"layers={'+'.join(term.layers)}")
     if term.module is not None:  # as it is before the first step
-        shown.append(f"{_one_line(term.module)} {_short(*term.module.state_dict().values())}, lr={term.lr}")
+        shown.append(
+            f"{words_of_module(term.module)} {_short(*term.module.state_dict().values())}, lr={term.lr}"
+        )
     return f"{term.name}: {term.loss_name}({', '.join(shown)})"
 
 
@@ -164,10 +164,8 @@ def _value(term: Term, key: str, value: Any) -> str:
         return f"{tuple(value.shape)} {_short(value)}"
     if value is None or isinstance(value, str | int | float | np.number | Source | Ramp):
         return str(value)
-    if isinstance(value, partial):
-        return name_of_function(f"the {key} of term {term.name!r}", value)
-    if callable(value) and hasattr(value, "__qualname__"):
-        return f"{value.__module__}.{value.__qualname__}"
+    if callable(value) and (isinstance(value, partial) or hasattr(value, "__qualname__")):
+        return words_of_function(f"the {key} of term {term.name!r}", value)
     raise CourseError(
         f"term {term.name!r} has a setting ({key}) that a checkpoint cannot recognise: it must be made of numbers, "
         f"words, tensors, lists and functions, got {type(value).__name__}"

@@ -22,7 +22,7 @@ def recompute_norm(model: nn.Module, examples: Examples, *, batch_size: int = 25
     Args:
         model: with batch norms; each module's mode stays as it is.
         examples: all are shown once, in batches of nearly equal size.
-        batch_size: largest number of examples in a batch, at least 2.
+        batch_size: largest number of examples in a batch, at least 2; with 2 one batch may have 3, so that none has 1.
         seed: of the order of the examples, which come in classes in many data sets, and of dropout.
 
     Raises:
@@ -42,5 +42,6 @@ def recompute_norm(model: nn.Module, examples: Examples, *, batch_size: int = 25
                 + (f"{len(norms)} batch norms that are not" if norms else "no batch norm")
             )
         order = torch.randperm(len(examples)).to(examples.device)
-        batches = order.tensor_split(math.ceil(len(examples) / batch_size))
+        count = min(math.ceil(len(examples) / batch_size), len(examples) // 2)  # one alone has no spread
+        batches = order.tensor_split(count)
         update_bn((examples.batch(rows).to(device) for rows in batches), model)

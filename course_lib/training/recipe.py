@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from course_lib.errors import CourseError, check_count, check_not_negative, check_number, check_positive
+from course_lib.training.functions import words_of_function
 from course_lib.training.schedules import SCHEDULES, Warmup, named_schedule
 
 MakeOptimizer = Callable[..., torch.optim.Optimizer]
@@ -114,7 +115,7 @@ class Recipe:
         for name, default in {"clip": None, "average": None, "accumulate": 1}.items():
             if shown[name] == default:
                 del shown[name]
-        shown |= {name: name_of_function(name, value) for name, value in shown.items() if callable(value)}
+        shown |= {name: words_of_function(name, value) for name, value in shown.items() if callable(value)}
         return f"Recipe({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
 
 
@@ -156,25 +157,6 @@ def _optimizer(
     options = {"fused": True} if optimizer in FUSED else {}
     make = optimizer if callable(optimizer) else OPTIMIZERS[optimizer]
     return make(groups, lr=lr, weight_decay=weight_decay, **options)
-
-
-def name_of_function(setting: str, function: Callable) -> str:
-    """Where a function is defined, and what a ``functools.partial`` gives it."""
-
-    def word(value: Any) -> str:
-        return name_of_function(setting, value) if callable(value) else repr(value)
-
-    if isinstance(function, partial):
-        given = [
-            *map(word, function.args),
-            *(f"{key}={word(value)}" for key, value in function.keywords.items()),
-        ]
-        return f"{name_of_function(setting, function.func)}({', '.join(given)})"
-    if hasattr(function, "__qualname__"):
-        return f"{function.__module__}.{function.__qualname__}"
-    raise CourseError(
-        f"{setting} must be a function with a name, which a checkpoint can know again, got {type(function).__name__}"
-    )
 
 
 def batch_order(

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError, check_count
-from course_lib.losses import class_dimension
 from course_lib.training.cache import TeacherCache, cache_teacher
+from course_lib.training.top_k import TopLogits
 
 _MEANS = ("probabilities", "logits")
 
@@ -36,13 +36,19 @@ def mean_answers(
         The cache, on the CPU, without gradients and activations, which teachers do not share.
 
     Raises:
-        CourseError: fewer than two caches, caches of other examples, views or classes, or weights that do not fit.
+        CourseError: fewer than two caches, caches of other examples, views or classes, or made with ``top_k``, or
+            weights that do not fit.
     """
     caches = list(caches)
     if len(caches) < 2:
         raise CourseError(f"caches must hold the answers of at least two teachers, got {len(caches)}")
     if of not in _MEANS:
         raise CourseError(f"of must be one of {', '.join(_MEANS)}, got {of!r}")
+    if top := [each.kept for each in caches if isinstance(each.kept, TopLogits)]:
+        raise CourseError(
+            "caches must hold all logits, got one made with top_k, whose other classes are right at the temperature "
+            f"{top[0].temperature} alone"
+        )
     first = caches[0]
     logits = first.logits
     for number, other in enumerate(caches[1:], start=1):
@@ -56,9 +62,7 @@ def mean_answers(
     if of == "logits":
         mean = (shares * answers).sum(dim=0)
     else:
-        of_one = logits if first.views is None else logits[:, 0]
-        classes = class_dimension(of_one) - of_one.ndim
-        mean = (answers.log_softmax(dim=classes) + shares.log()).logsumexp(dim=0)
+        mean = (answers.log_softmax(dim=first.class_dimension) + shares.log()).logsumexp(dim=0)
     text = " ".join([*(each.key for each in caches), of, str(shares.flatten().tolist())])
     key = hashlib.sha256(text.encode()).hexdigest()
     return TeacherCache(key, first.index, first.marks, mean.to(logits.dtype), views=first.views)

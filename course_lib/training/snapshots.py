@@ -17,7 +17,7 @@ class Snapshots:
     Args:
         budgets: numbers of steps below the recipe's.
         recipe: of the training.
-        weights: by name, changed in place from step to step.
+        weights: by name, as they are at each step.
         length: what else of the training depends on the number of its steps, in words, if anything.
 
     Raises:

@@ -147,9 +147,9 @@ class Steps:
         """What is otherwise done with the last step, where what is watched ended the training before."""
         if checked < done:
             self._check(record, checked, done)
-            self._check_weights(done)
-            if self.writer:
-                self.writer.save(done, seconds, record, **self._stateful(schedule))
+        self._check_weights(done)
+        if self.writer and self.writer.done < done:
+            self.writer.save(done, seconds, record, **self._stateful(schedule))
 
     def _ending(self, step: int) -> bool:
         """Whether the system has asked to end; several processes ask each other only now and then."""

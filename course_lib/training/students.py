@@ -1,7 +1,7 @@
 """The student that is trained alone: what state it has and how it takes a step."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, ItemsView, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from itertools import chain, islice
 from typing import cast
@@ -21,6 +21,26 @@ from course_lib.training.objective import Objective
 from course_lib.training.processes import average_gradients, seed_of_process, share
 from course_lib.training.recipe import Recipe, batch_order
 from course_lib.training.threads import suited_threads
+
+
+class State(Mapping[str, Tensor]):
+    """All of a network's state by name, as it is when it is read: a module may make a buffer anew at every step."""
+
+    def __init__(self, network: nn.Module):
+        self._network = network
+
+    def __getitem__(self, name: str) -> Tensor:
+        return self._network.state_dict()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._network.state_dict())
+
+    def __len__(self) -> int:
+        return len(self._network.state_dict())
+
+    def items(self) -> ItemsView[str, Tensor]:
+        """All at once."""
+        return self._network.state_dict().items()
 
 
 class OneStudent:
@@ -56,9 +76,7 @@ class OneStudent:
         # round the wrapper, which may cast.
         called = uncoupled(network.train()) if self._differentiated else self._model
         self.shown = copy.deepcopy(network) if recipe.average else network
-        self._average = (
-            Average(recipe.average, self.weights, self.shown.state_dict()) if recipe.average else None
-        )
+        self._average = Average(recipe.average, self.weights, self.results) if recipe.average else None
         # On a copy: what a loss remembers begins with the first step.
         once = objective.own_copy(fabric.device)
         _, self._macs = batches.dry_run(self._forward(network), network, once)
@@ -72,13 +90,13 @@ class OneStudent:
 
     @property
     def weights(self) -> Mapping[str, Tensor]:
-        """All of the network's state by name, changed in place from step to step."""
-        return self.network.state_dict()
+        """All of the network's state by name, as it is at each step."""
+        return State(self.network)
 
     @property
     def results(self) -> Mapping[str, Tensor]:
         """The state of what the training returns, likewise: the network's own, or its average."""
-        return self.shown.state_dict()
+        return State(self.shown)
 
     @property
     def parts(self) -> dict[str, Stateful | None]:

@@ -8,9 +8,9 @@ from torch import Tensor, nn
 from course_lib.data import Examples, Views
 from course_lib.errors import CourseError
 from course_lib.training.batches import WHOLE, BatchSource, Teacher
+from course_lib.training.functions import words_of_function, words_of_module
 from course_lib.training.live import LiveTeacher
 from course_lib.training.objective import Objective
-from course_lib.training.recipe import name_of_function
 from course_lib.training.sources import INPUTS, LABELS, Source
 
 Transform = Callable[[Tensor, Tensor], Sequence[Tensor]]
@@ -56,8 +56,8 @@ class ChangedBatches(BatchSource):
             CourseError: there is nothing of the kind.
         """
         if not isinstance(self._transform, nn.Module):
-            return name_of_function("transform", self._transform)
-        words = " ".join(repr(self._transform).split())
+            return words_of_function("transform", self._transform)
+        words = words_of_module(self._transform)
         if " at 0x" in words:
             raise CourseError(f"transform must be made of what a checkpoint can know again, got {words}")
         return words

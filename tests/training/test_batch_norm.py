@@ -111,6 +111,15 @@ def test_batches_of_nearly_equal_size_leave_nobody_out_and_nobodys_order_in(trai
     assert model.training
 
 
+def test_none_is_left_alone_in_a_batch(train):
+    few = train.take([0, 1, 2])
+    model, other = fresh(), fresh()
+    recompute_norm(model, few, batch_size=2)
+    recompute_norm(other, few)
+    for one, two in zip(model.buffers(), other.buffers(), strict=True):
+        torch.testing.assert_close(one, two)
+
+
 def test_what_has_no_statistics_is_refused(train):
     with pytest.raises(CourseError, match=r"model must have batch norms .* got no batch norm"):
         recompute_norm(nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), train)

@@ -138,6 +138,13 @@ def test_a_training_that_ended_early_is_not_repeated(train, tmp_path):
     assert (again.chosen, len(again.history["total"])) == (10, 30)
 
 
+def test_a_training_that_ends_where_the_losses_were_just_looked_at_is_kept_too(train, tmp_path):
+    places = Checkpoints(tmp_path, every=500)
+    watch = Watch(Scores(3, 1), every=50, best="score", patience=1)
+    fit(small_mlp, hard_labels(), train, Recipe(steps=200, batch_size=16), watch=watch, checkpoints=places)
+    assert [path.name for path in places.files()] == ["step-0000000100.ckpt"]
+
+
 def test_another_choice_is_another_training(train, tmp_path):
     places = Checkpoints(tmp_path, extend=True)
     watch = Watch(Scores(*range(6)), every=10, best="score")

@@ -43,6 +43,7 @@ from course_lib.training import (
     soft_targets,
 )
 from course_lib.training import checkpoint as module
+from course_lib.training.functions import words_of_function
 
 RECIPE = Recipe(steps=60, batch_size=16, lr=1e-2, schedule="cosine")
 
@@ -367,6 +368,21 @@ def loss_of(margin=1.0, more=None):
     return own
 
 
+def loss_around(margin):
+    def own(student_logits):
+        return student_logits.square().clamp(max=margin).mean()
+
+    return own
+
+
+class Bounded:
+    def __init__(self, bound):
+        self.bound = bound
+
+    def loss(self, student_logits):
+        return student_logits.square().clamp(max=self.bound).mean()
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [
@@ -378,8 +394,11 @@ def loss_of(margin=1.0, more=None):
         (loss_of(more=np.arange(5000)), loss_of(more=np.where(np.arange(5000) == 2500, 0, np.arange(5000)))),
         (loss_of(more=[torch.zeros(3)]), loss_of(more=[torch.ones(3)])),
         (loss_of(more=mlp), loss_of(more=small_mlp)),
+        (loss_of(more=loss_around(1.0)), loss_of(more=loss_around(5.0))),
+        (loss_around(1.0), loss_around(5.0)),
+        (Bounded(1.0).loss, Bounded(5.0).loss),
     ],
-    ids=["partial", "default", "array", "tensors", "function"],
+    ids=["partial", "default", "array", "tensors", "function", "made function", "made loss", "method"],
 )
 def test_settings_that_a_loss_brings_along_are_compared(one, other, train, cache, tmp_path):
     def start(loss):
@@ -625,3 +644,68 @@ def test_weights_are_read_from_a_checkpoint(finished, train):
     network = small_mlp()
     network.load_state_dict(load_weights(finished.files()[0]))
     assert all(torch.equal(value, network.state_dict()[name]) for name, value in state(plain(train)).items())
+
+
+def test_a_checkpoint_is_no_larger_for_the_steps_to_come(train, tmp_path):
+    places = Checkpoints(tmp_path, every=10)
+    with stopped_after(10):
+        fit(small_mlp, hard_labels(), train, Recipe(steps=1_000_000, batch_size=16), checkpoints=places)
+    assert places.files()[0].stat().st_size < 1_000_000
+
+
+class Shrunk(nn.Module):
+    """Has a number that its words do not show."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.inner, self.factor = small_mlp(), factor
+
+    def forward(self, inputs):
+        return self.factor * self.inner(inputs)
+
+
+def falling(gamma):
+    return lambda optimizer: torch.optim.lr_scheduler.ExponentialLR(optimizer, gamma)
+
+
+def moving(last):
+    return lambda progress: 1 + progress * last
+
+
+def brighter(factor):
+    return lambda inputs, labels: (factor * inputs, labels)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda n: {"build_model": lambda: Shrunk(n)}, "another network"),
+        (lambda n: {"recipe": replace(RECIPE, schedule=falling(n))}, "another recipe"),
+        (lambda n: {"objective": Objective([Term("hard", hard_label_loss, moving(n))])}, "another objective"),
+        (lambda n: {"transform": brighter(n)}, r"another transform: .*factor=0\.5\], now .*factor=0\.9\]"),
+    ],
+)
+def test_numbers_that_functions_were_made_with_are_compared(change, words, train, tmp_path):
+    def start(number):
+        usual = {"build_model": small_mlp, "objective": hard_labels(), "recipe": RECIPE, "progress": False}
+        return fit(**{**usual, "examples": train, "checkpoints": Checkpoints(tmp_path), **change(number)})
+
+    first, again = start(0.5), start(0.5)
+    assert first.history["total"].tolist() == again.history["total"].tolist()
+    with pytest.raises(CourseError, match=words):
+        start(0.9)
+
+
+def test_functions_that_hold_each_other_have_words():
+    def first(number):
+        return second(number)
+
+    more = (1, {"a": torch.zeros(2)}, object())
+
+    def second(number):
+        return first((number, more))
+
+    words = words_of_function("own", first)
+    assert words == words_of_function("own", first)
+    for part in ("second=", "first=...", "object]"):
+        assert part in words

@@ -95,6 +95,34 @@ def test_evened_answers_keep_choice_and_confidence_at_their_temperature_and_know
     assert made.key != cache.key
 
 
+@pytest.mark.parametrize(
+    ("shape", "views", "classes"),
+    [
+        ((8, 3, 4), None, 2),
+        ((8, 3, 4, 4), None, 1),
+        ((8, 2, 3, 4), Views(pad=0), 3),
+        ((8, 2, 3, 4, 4), Views(pad=0), 2),
+    ],
+)
+def test_controls_change_classes_and_no_positions(train, shape, views, classes):
+    few = train.take(range(8))
+    plain = answers_from(torch.randn(8, 10), few)
+    cache = replace(plain, kept=torch.randn(shape), views=views)
+    permuted, evened = permuted_dark_knowledge(cache, 0).logits, evened_dark_knowledge(cache, 2.0).logits
+    for made in (permuted, evened):
+        assert made.shape == cache.logits.shape
+        assert torch.equal(made.amax(dim=classes), cache.logits.amax(dim=classes))
+        assert torch.equal(made.argmax(dim=classes), cache.logits.argmax(dim=classes))
+    assert torch.equal(permuted.sort(dim=classes).values, cache.logits.sort(dim=classes).values)
+    before, after = ((each / 2).softmax(dim=classes).amax(dim=classes) for each in (cache.logits, evened))
+    torch.testing.assert_close(before, after)
+
+
+def test_what_a_control_makes_is_in_memory(train, tmp_path):
+    cache = cache_teacher(small_mlp(), train, directory=tmp_path, mapped=True)
+    assert not permuted_dark_knowledge(cache, 0).mapped
+
+
 def test_the_temperature_of_evened_answers_is_checked(cache):
     with pytest.raises(CourseError, match="temperature must be"):
         evened_dark_knowledge(cache, temperature=0.0)

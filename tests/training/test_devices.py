@@ -9,7 +9,14 @@ import torch
 from course_lib.data import Views
 from course_lib.losses import layer_response_loss
 from course_lib.models import alexnet, small_mlp
-from course_lib.training import LOSSES, LiveTeacher, named_objective
+from course_lib.training import (
+    LOSSES,
+    LiveTeacher,
+    TeacherCache,
+    cache_teacher,
+    gradient_matching,
+    named_objective,
+)
 from course_lib.training.batches import BatchSource
 from course_lib.training.forward import Forward
 from course_lib.training.stack import _stacked
@@ -46,6 +53,15 @@ def test_a_step_with_a_live_teacher_stays_on_its_device_and_looks_at_no_value(
         total.backward()
     assert values.device == META
     assert any(parameter.grad is not None for parameter in student.parameters())
+
+
+def test_one_soft_matrix_comes_from_the_file_to_the_device(examples, tmp_path, monkeypatch):
+    form = {"soft_matrix": torch.eye(10), "directory": tmp_path, "mapped": True}
+    cache = cache_teacher(small_mlp(), examples, **form)
+    monkeypatch.setattr(TeacherCache, "places", lambda cache, examples: torch.arange(len(examples)))
+    batches = BatchSource(gradient_matching(), examples.to(META), cache)
+    assert batches._matrices is not None
+    assert batches._matrices.device == META
 
 
 def test_students_are_stacked_where_they_are_trained():

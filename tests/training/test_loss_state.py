@@ -246,6 +246,19 @@ def test_a_balanced_weight_brings_a_term_to_the_length_of_the_others(train, cach
     assert float(many.weights["logits"][1]) != pytest.approx(float(wanted), rel=1e-4)
 
 
+def test_balanced_weights_leave_out_what_is_frozen(train):
+    def frozen():
+        network = small_mlp()
+        next(network.parameters()).requires_grad_(False)
+        return network
+
+    same = Term("same", hard_label_loss, weight="balanced")
+    objective = Objective([Term("hard", hard_label_loss, 2.0), same])
+    assert fit(frozen, objective, train, RECIPE).weights == pytest.approx({"same": 2.0})
+    many = fit_many(frozen, objective, train, RECIPE, seeds=[0, 5])
+    assert many.weights["same"].tolist() == pytest.approx([2.0, 2.0])
+
+
 class Told(Logger):
     """Keeps what it is told."""
 

@@ -1,7 +1,11 @@
 """One long training gives the students of all shorter ones, bit for bit, also when it was interrupted."""
 
+from dataclasses import replace
+
 import pytest
 import torch
+from stopping import stopped_after
+from torch import nn
 
 from course_lib.data import load
 from course_lib.errors import CourseError
@@ -119,3 +123,33 @@ def test_a_budget_that_was_not_kept_is_refused(train):
     run = fit(small_mlp, hard_labels(), train, SHORT, keep=[10])
     with pytest.raises(CourseError, match=r"steps must be one of 10, 15, got 12: fit\(..., keep=\[12\]\)"):
         run.at(12)
+
+
+class Moving(nn.Module):
+    """Takes a moving mean of its inputs off, which is another tensor after each step."""
+
+    mean: torch.Tensor
+
+    def __init__(self):
+        super().__init__()
+        self.network = small_mlp()
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, inputs):
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * inputs.mean()
+        return self.network(inputs - self.mean)
+
+
+def test_a_buffer_that_is_made_anew_at_each_step_is_kept_as_it_is_then(train, tmp_path):
+    whole = fit(Moving, hard_labels(), train, RECIPE, keep=[15])
+    short = fit(Moving, hard_labels(), train, SHORT)
+    assert torch.equal(weights(whole.at(15).model), weights(short.model))
+    places = Checkpoints(tmp_path, every=10)
+    with stopped_after(20):
+        fit(Moving, hard_labels(), train, RECIPE, checkpoints=places)
+    rest = fit(Moving, hard_labels(), train, RECIPE, checkpoints=places)
+    assert torch.equal(weights(rest.model), weights(whole.model))
+    every = [fit(Moving, hard_labels(), train, replace(SHORT, steps=n)).model.mean for n in (1, 2)]
+    average = fit(Moving, hard_labels(), train, replace(SHORT, steps=2, average=0.5))
+    assert average.model.mean == (every[0] + every[1]) / 2

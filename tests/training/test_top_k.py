@@ -21,6 +21,7 @@ from course_lib.training import (
     forecast_cache,
     logits,
     mean_answers,
+    permuted_dark_knowledge,
     soft_targets,
     teacher_activation,
 )
@@ -240,3 +241,34 @@ def test_another_temperature_is_refused_before_training(teacher):
     with pytest.raises(CourseError, match=r"term 'soft' has 3\.0"):
         fit_many(small_mlp, both, TRAIN, SHORT, seeds=[0, 1], teacher=top)
     assert len(fit(small_mlp, logits(), TRAIN, SHORT, teacher=top).history["logits"]) == 6
+
+
+def softened(student_logits, teacher_logits, temperature=4.0):
+    return soft_target_loss(student_logits, teacher_logits, temperature)
+
+
+def test_another_temperature_by_default_is_refused_too(teacher):
+    top = cache_teacher(teacher, TRAIN, **TOP)
+    with pytest.raises(CourseError, match=r"term 'own' has 4\.0"):
+        fit(small_mlp, Objective([Term("own", softened)]), TRAIN, SHORT, teacher=top)
+
+
+@pytest.mark.parametrize("views", [None, VIEWS])
+def test_permuted_answers_know_their_temperature(teacher, views):
+    top = cache_teacher(teacher, TRAIN, views=views, dtype=torch.float32, **TOP)
+    made = permuted_dark_knowledge(top, seed=0)
+    assert made.bytes == top.bytes
+    assert not torch.equal(made.logits, top.logits)
+    torch.testing.assert_close(made.logits.sort(dim=-1).values, top.logits.sort(dim=-1).values)
+    with pytest.raises(CourseError, match=r"for the temperature 2\.0, and term 'soft' has 4\.0"):
+        fit(small_mlp, soft_targets(4.0), TRAIN, SHORT, teacher=made, views=views)
+
+
+def test_other_controls_and_means_refuse_another_temperature(teacher):
+    top = cache_teacher(teacher, TRAIN, **TOP)
+    evened = evened_dark_knowledge(cache_teacher(teacher, TRAIN), 2.0)
+    torch.testing.assert_close(evened_dark_knowledge(top, 2.0).logits, evened.logits)
+    with pytest.raises(CourseError, match=r"temperature must be 2.0, for which the cache was .* got 3.0"):
+        evened_dark_knowledge(top, 3.0)
+    with pytest.raises(CourseError, match="caches must hold all logits, got one made with top_k"):
+        mean_answers([cache_teacher(teacher, TRAIN), top])

@@ -154,7 +154,7 @@ class Nameless:
 
 def test_another_transform_is_another_training(train, tmp_path):
     for first, second, words in (
-        (brighter, None, r"another transform: test_transform\.brighter, now none"),
+        (brighter, None, r"another transform: test_transform\.brighter\[by=1\.0\], now none"),
         (partial(brighter, by=1.0), partial(brighter, by=2.0), r"by=1\.0\), now .*by=2\.0\)"),
         (v2.MixUp(num_classes=10), v2.MixUp(num_classes=10, alpha=0.1), r"alpha=1\.0.*now .*alpha=0\.1"),
         (None, brighter, r"another transform: none, now test_transform\.brighter"),
