@@ -8,8 +8,9 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
+from forked import PROCESSES, start
 from optuna.trial import TrialState
-from shared_study import PROCESSES, opens_files, searches, start
+from shared_study import opens_files, searches
 from sqlalchemy.exc import OperationalError
 
 from course_lib.errors import CourseError
@@ -123,7 +124,7 @@ def test_without_a_complete_trial_there_is_no_best():
         best_setting(open_study(None))
 
 
-@pytest.mark.xdist_group("studies")
+@pytest.mark.xdist_group("forked")
 def test_processes_that_open_a_new_file_at_the_same_time_all_succeed(tmp_path):
     together = PROCESSES.Barrier(2, timeout=120)
     processes = [start(opens_files, tmp_path, together) for _ in range(2)]
@@ -234,7 +235,7 @@ def test_a_trial_that_was_taken_and_never_begun_is_filled_again(tmp_path):
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
-@pytest.mark.xdist_group("studies")
+@pytest.mark.xdist_group("forked")
 def test_a_killed_process_loses_no_setting_and_none_is_tried_twice(tmp_path):
     """Two start at once; one is killed in the middle of a trial; the other one ends the study."""
     killed = start(searches, tmp_path, "killed", 1000)
