@@ -1,5 +1,6 @@
 """What all tests share: settings that keep them deterministic, a browser, and a maker of tiny notebooks."""
 
+import functools
 import shutil
 import signal
 
@@ -55,14 +56,20 @@ def used_up_quota():
 
 
 @pytest.fixture
-def make_notebook(tmp_path):
+def make_notebook(make_notebook_in, tmp_path):
     """make_notebook("02_name", "code", ...): a notebook with a title, a parameters cell, then the given code cells.
 
     A cell given as (code, tags) is tagged. The file lies in notebooks/ of the test's folder.
     """
+    return functools.partial(make_notebook_in, tmp_path)
 
-    def make(name, *cells, parameters='profile = "quick"\nseed = 0'):
-        path = tmp_path / "notebooks" / f"{name}.ipynb"
+
+@pytest.fixture(scope="session")
+def make_notebook_in():
+    """make_notebook_in(folder, "02_name", "code", ...): the same in notebooks/ of this folder."""
+
+    def make(folder, name, *cells, parameters='profile = "quick"\nseed = 0'):
+        path = folder / "notebooks" / f"{name}.ipynb"
         path.parent.mkdir(exist_ok=True)
         content = [new_markdown_cell("# Title"), _code((parameters, ["parameters"])), *map(_code, cells)]
         kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}

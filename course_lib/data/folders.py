@@ -9,7 +9,6 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset as Source
 
-from course_lib._torchvision import torchvision
 from course_lib.data.dataset import Dataset, assemble
 from course_lib.data.examples import Examples
 from course_lib.data.reading import Reader, unlike
@@ -53,6 +52,8 @@ def from_folder(
         >>> pictures.classes, pictures.train.images.shape[1:]
         (('cat', 'dog'), torch.Size([3, 32, 32]))
     """
+    from course_lib._torchvision import torchvision  # a slow import
+
     path = Path(path)
     check_count(size=size)
     for share in shares:
@@ -110,6 +111,8 @@ def _pictures(
     path: Path, fit: Callable, workers: int, progress: bool
 ) -> tuple[tuple[Tensor, Tensor], list[str]]:
     """Images and labels of the folders of classes, and the classes' names."""
+    from course_lib._torchvision import torchvision  # a slow import
+
     if not path.is_dir():
         raise CourseError(f"path must be a folder of pictures, got {path}")
     try:

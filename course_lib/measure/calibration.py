@@ -3,13 +3,12 @@
 import math
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from course_lib.errors import CourseError, check_count
-from course_lib.measure.quality import accuracy, checked_pair
+from course_lib.measure.quality import accuracy, checked_pair, confidence
 
 TEMPERATURES = (0.05, 100.0)  # between which the calibrating one is looked for
 
@@ -47,7 +46,7 @@ def confidence_gap(logits: Tensor, labels: Tensor) -> Tensor:
         raise CourseError(
             f"labels must be classes of shape (N,), got {tuple(labels.shape)}, or some are missing"
         )
-    return _confidence(logits.detach().cpu()).mean(dim=-1) - right
+    return confidence(logits.detach().cpu()).mean(dim=-1) - right
 
 
 def reliability(logits: Tensor, labels: Tensor, *, bins: int = 10) -> list[ConfidenceBin]:
@@ -65,11 +64,11 @@ def reliability(logits: Tensor, labels: Tensor, *, bins: int = 10) -> list[Confi
     """
     logits, labels = checked_pair(logits, labels)
     check_count(bins=bins)
-    confidence, right = _confidence(logits), (logits.argmax(dim=-1) == labels).double()
-    place = (confidence * bins).long().clamp(max=bins - 1)
+    sure, right = confidence(logits), (logits.argmax(dim=-1) == labels).double()
+    place = (sure * bins).long().clamp(max=bins - 1)
     groups = [place == number for number in range(bins)]
     return [
-        ConfidenceBin(float(confidence[group].mean()), float(right[group].mean()), int(group.sum()))
+        ConfidenceBin(float(sure[group].mean()), float(right[group].mean()), int(group.sum()))
         for group in groups
         if group.any()
     ]
@@ -93,7 +92,7 @@ def calibrating_temperature(logits: Tensor, labels: Tensor) -> float:
     """
     logits, labels = checked_pair(logits, labels)
     logits = logits.double()
-    _confidence(logits)
+    confidence(logits)
 
     def loss(log_temperature: float) -> float:
         return float(F.cross_entropy(logits / math.exp(log_temperature), labels))
@@ -102,11 +101,3 @@ def calibrating_temperature(logits: Tensor, labels: Tensor) -> float:
     low, high = (math.log(bound) for bound in TEMPERATURES)
     inside = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-6})
     return math.exp(min((low, high, float(inside.x)), key=loss))
-
-
-def _confidence(logits: Tensor) -> Tensor:
-    """The largest probability, (..., N) float64."""
-    largest = torch.softmax(logits.double(), dim=-1).amax(dim=-1)
-    if largest.isnan().any():
-        raise CourseError("logits must have a largest number that is finite, got infinity")
-    return largest

@@ -3,14 +3,10 @@
 Logits and labels may lie on different devices: everything is computed on the CPU, in float64 where it matters.
 """
 
-import course_lib._torchvision  # noqa: F401  torchmetrics imports torchvision, which must be fixed before
-
-# isort: split
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
 
 from course_lib.data import Examples
 from course_lib.errors import CourseError, check_count
@@ -114,17 +110,14 @@ def expected_calibration_error(logits: Tensor, labels: Tensor, *, bins: int = 15
         A number in [0, 1]; 0 is perfect.
 
     Raises:
-        CourseError: shapes do not fit, or fewer than one bin.
+        CourseError: shapes do not fit, a probability is not a number, or fewer than one bin.
     """
     logits, labels = checked_pair(logits, labels)
     check_count(bins=bins)
-    # Probabilities, not logits: torchmetrics guesses which it was given from the range of the values. And just below
-    # one, in its float32: it would put a confidence of exactly one in a bin of its own, outside the last.
-    probabilities = logits.double().softmax(dim=-1).clamp(max=1 - 2**-24)
-    error = multiclass_calibration_error(
-        probabilities, labels, num_classes=logits.shape[-1], n_bins=bins, norm="l1"
-    )
-    return float(error)
+    sure = confidence(logits)
+    place = (sure * bins).long().clamp(max=bins - 1)  # complete certainty belongs to the last bin
+    gaps = sure - (logits.argmax(dim=-1) == labels).double()
+    return float(gaps.new_zeros(bins).index_add(0, place, gaps).abs().sum() / len(labels))
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:
@@ -134,7 +127,9 @@ def confusion(logits: Tensor, labels: Tensor) -> Tensor:
         CourseError: logits are not (N, C), or labels not (N,).
     """
     logits, labels = checked_pair(logits, labels)
-    return multiclass_confusion_matrix(logits.argmax(dim=-1), labels, num_classes=logits.shape[-1])
+    classes = logits.shape[-1]
+    pairs = labels.long() * classes + logits.argmax(dim=-1)
+    return pairs.bincount(minlength=classes**2).view(classes, classes)
 
 
 def evaluate(model: nn.Module, examples: Examples, teacher_logits: Tensor | None = None) -> Scores:
@@ -179,6 +174,14 @@ def checked_pair(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         )
     _check_values(logits, labels)
     return logits, labels
+
+
+def confidence(logits: Tensor) -> Tensor:
+    """The largest probability of each example of (..., N, C), (..., N) float64."""
+    largest = torch.softmax(logits.double(), dim=-1).amax(dim=-1)
+    if largest.isnan().any():
+        raise CourseError("logits must have a largest number that is finite, got infinity")
+    return largest
 
 
 def _on_cpu(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import ClassVar
 
 import pytest
+import torch
+from forked import start
 from torch import distributed
 from typer.testing import CliRunner
 
@@ -22,6 +24,7 @@ from course_lib import distillation
 from course_lib.cli import app
 from course_lib.distillation import Plan
 from course_lib.training import LOSSES
+from course_lib.training.termination import ending_in_order
 
 module = importlib.import_module("course_lib.cli.distill")  # the package has a function of this name
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,6 +46,13 @@ def started(*arguments, python=(sys.executable,)):
         stderr=subprocess.PIPE,
         text=True,
     )
+
+
+def distils(*arguments):
+    """What a process does that is forked."""
+    torch.set_num_threads(1)
+    os.environ["COURSE_PROGRESS"] = "0"
+    app(["distill", *arguments])
 
 
 def students(folder):
@@ -313,35 +323,30 @@ def test_asked_to_end_it_keeps_a_checkpoint_and_begun_again_it_ends_with_the_sam
     assert students(ended)[1] == students(whole)[1]
 
 
-def test_asked_to_end_before_any_training_it_ends_at_once(tmp_path):
-    script = (
-        "import os, signal, time\n"
-        "from course_lib.training.termination import ending_in_order\n"
-        "with ending_in_order():\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "    time.sleep(60)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script], env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 128 + signal.SIGTERM
+def test_asked_to_end_before_any_training_it_ends_at_once():
+    with pytest.raises(SystemExit) as ended, ending_in_order():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 128 + signal.SIGTERM
 
 
+@pytest.mark.xdist_group("forked")
 def test_killed_at_random_moments_and_begun_again_it_ends_with_the_same_numbers(tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     settings = [*SMALL, "--seeds", "2"]
     assert course(*settings, "-o", str(whole)).exit_code == 0
     moments = random.Random(0)
     for training in ("teacher", "student/seed-0", "student/seed-1"):
-        process = started(*settings, "-o", str(killed))
-        while process.poll() is None and not list((killed / training).glob("*.ckpt")):
+        process = start(distils, *settings, "-o", str(killed))
+        while process.is_alive() and not list((killed / training).glob("*.ckpt")):
             time.sleep(0.001)
         time.sleep(moments.uniform(0, 0.02))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL, f"it was to be killed after {training} had begun"
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL, f"it was to be killed after {training} had begun"
     before = {path: path.stat().st_mtime_ns for path in (killed / "teacher").iterdir()}
-    process = started(*settings, "-o", str(killed))
-    _, error = process.communicate()
-    assert process.returncode == 0, error
+    process = start(distils, *settings, "-o", str(killed))
+    process.join()
+    assert process.exitcode == 0
     assert students(killed)[1] == students(whole)[1]
     assert {path: path.stat().st_mtime_ns for path in (killed / "teacher").iterdir()} == before, (
         "not repeated"

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from torch import distributed, multiprocessing
+from forked import start
+from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
 from course_lib.losses import (
@@ -21,7 +22,7 @@ from course_lib.models import Activations, small_mlp
 N, M = 8, 3
 
 # The fixture takes long: one process makes it, once.
-pytestmark = pytest.mark.xdist_group("processes of losses")
+pytestmark = pytest.mark.xdist_group("forked")
 
 
 NAMES = ["hard", "smoothed", "logit", "soft", "literal", "matching", "penalty", "layer", "input gradient"]
@@ -101,7 +102,10 @@ def both(tmp_path_factory):
     if not distributed.is_available() or not distributed.is_gloo_available():
         pytest.skip("this PyTorch has no gloo")
     folder = tmp_path_factory.mktemp("ddp")
-    multiprocessing.spawn(work, args=(str(folder),), nprocs=2)
+    processes = [start(work, rank, str(folder)) for rank in (0, 1)]
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

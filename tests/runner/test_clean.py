@@ -18,13 +18,16 @@ CELLS = (
     (f"from IPython.display import Image\nimport base64\nImage(data=base64.b64decode('{PIXEL}'))", ["cover"]),
 )
 
+pytestmark = pytest.mark.xdist_group("stored")  # the notebook is run once
 
-@pytest.fixture
-def stored(make_notebook, tmp_path):
-    path = make_notebook("00_n", *CELLS)
+
+@pytest.fixture(scope="module")
+def stored(make_notebook_in, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("stored")
+    path = make_notebook_in(folder, "00_n", *CELLS)
     before = nbformat.read(path, as_version=4)
-    result = run_notebook(plan(path), tmp_path / "build" / path.name)
-    store(result.output, path, tmp_path / "book" / "cover.png")
+    result = run_notebook(plan(path), folder / "build" / path.name)
+    store(result.output, path, folder / "book" / "cover.png")
     return before, nbformat.read(path, as_version=4), path
 
 
@@ -58,8 +61,8 @@ def test_a_widget_that_has_a_form_as_html_is_stored_in_that_form(stored):
     assert [output.data.keys() for output in question] == [{"text/plain", "text/html"}]
 
 
-def test_the_cover_is_written(stored, tmp_path):
-    assert (tmp_path / "book" / "cover.png").read_bytes() == base64.b64decode(PIXEL)
+def test_the_cover_is_written(stored):
+    assert (stored[2].parents[1] / "book" / "cover.png").read_bytes() == base64.b64decode(PIXEL)
 
 
 def test_a_second_run_changes_nothing(stored, tmp_path):

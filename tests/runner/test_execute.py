@@ -28,6 +28,15 @@ def streams(result):
     return "".join(output.text for cell in cells for output in cell.get("outputs", []) if "text" in output)
 
 
+def publish(*sentences, holds="True"):
+    """Claims without the library, which takes long to import; they hold where the expression ``holds`` is true."""
+    lines = ["from IPython.display import publish_display_data"]
+    for each in sentences:
+        claim = f"{{'sentence': {each!r}, 'holds': {holds}, 'evidence': f'seed {{seed}}'}}"
+        lines.append(f"publish_display_data({{{CLAIM_TYPE!r}: {claim}}})")
+    return "\n".join(lines)
+
+
 def test_the_kernel_is_this_interpreter_in_the_notebooks_folder(run, tmp_path, monkeypatch):
     spec = tmp_path / "data" / "kernels" / "python3"
     spec.mkdir(parents=True)
@@ -51,12 +60,11 @@ def test_a_claim_is_collected_with_its_cell(run):
 
 
 def test_a_false_claim_fails_the_defaults_and_is_only_reported_elsewhere(run):
-    wrong = CLAIM.replace("seed == 0", "seed == 1")
-    default = run(wrong)
+    default = run(publish("the seed is one", holds="seed == 1"))
     assert not default.ok
     assert default.failure is None
     assert len(default.false_claims) == 1
-    other = run(CLAIM, changed={"seed": 5})
+    other = run(publish("the seed is zero", holds="seed == 0"), changed={"seed": 5})
     assert other.ok
     assert other.false_claims == [
         {"cell": 3, "sentence": "the seed is zero", "holds": False, "evidence": "seed 5"}
@@ -121,14 +129,6 @@ def test_a_cell_that_ends_the_notebook_without_an_error_is_a_failure(run, change
     )
     assert streams(result).startswith("before\n")
     assert "after" not in streams(result)
-
-
-def publish(*sentences):
-    """Claims without the library, which takes long to import."""
-    shown = [{CLAIM_TYPE: {"sentence": each, "holds": True, "evidence": ""}} for each in sentences]
-    return "from IPython.display import publish_display_data\n" + "\n".join(
-        f"publish_display_data({each})" for each in shown
-    )
 
 
 @pytest.mark.parametrize("changed", [None, {"seed": 2}])

@@ -2,8 +2,6 @@
 
 import json
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -116,19 +114,6 @@ def test_refuses_what_was_not_asked_and_other_outcomes():
         show.predicted("techer", "it helps")
     with pytest.raises(CourseError, match=r"outcome must be one of 'it helps'.*got 'BEATS'"):
         show.predicted("teacher", "BEATS")
-
-
-def test_works_without_ipywidgets():
-    code = """
-import sys
-sys.modules.update({"ipywidgets": None, "IPython": None})
-from course_lib import show
-bundle = show.predict("Is it?", ["yes", "no"], key="it", guess="no")._repr_mimebundle_()
-assert set(bundle) == {"text/plain", "text/html"}, bundle
-show.predicted("it", "yes")
-"""
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
-    assert done.stdout.strip() == "✘ wrong: You guessed “no”; the runs say “yes”."
 
 
 def test_an_executed_notebook_keeps_the_text_and_no_widget_and_the_card_follows_a_late_guess(

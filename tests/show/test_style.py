@@ -1,7 +1,4 @@
-"""A method looks the same in every chapter, and the library alone can draw."""
-
-import subprocess
-import sys
+"""A method looks the same in every chapter."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -53,21 +50,3 @@ def test_a_label_that_is_no_method_gets_a_colour_of_its_own(ax):
     show.curves(ax, [1, 2], [[1, 2], [2, 3]], label="something newer")
     assert len({line.get_color() for line in ax.lines}) == 3
     assert len({line.get_marker() for line in ax.lines}) == 3
-
-
-def test_library_alone_draws_and_says_what_the_slider_needs():
-    code = """
-import sys
-sys.modules.update({"ipywidgets": None, "altair": None, "IPython": None})
-from course_lib import show
-from course_lib.errors import CourseError
-instead = show.temperature_slider()  # a notebook goes on
-assert "ipywidgets" in repr(instead) and "small-from-big[course]" in repr(instead), instead
-try:
-    show.temperature_chart
-except CourseError as error:
-    assert "altair" in str(error) and "small-from-big[course]" in str(error), error
-else:
-    raise AssertionError("temperature_chart")
-"""
-    subprocess.run([sys.executable, "-c", code], check=True)

@@ -112,6 +112,7 @@ def test_a_finished_training_is_not_repeated(train, tmp_path):
 KILLED = """
     import os, random, signal, sys, time
     from pathlib import Path
+    import sklearn.datasets, sklearn.model_selection  # what load takes: once, not again in every child
     import torch
     torch.set_num_threads(1)
     from course_lib.data import load

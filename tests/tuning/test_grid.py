@@ -164,7 +164,8 @@ def test_grids_of_smaller_budgets_are_those_of_shorter_trainings(task):
     assert (grids[5].validation != grids[20].validation).any()
 
 
-def test_the_teacher_of_a_task_can_be_trained_again():
+def test_the_teacher_of_a_task_can_be_trained_again(monkeypatch):
+    monkeypatch.setattr("course_lib.tuning.settings.TEACHER_RECIPE", Recipe(steps=20))
     first, second = (
         prepare("digits", 50, recipe=Recipe(steps=1), seed=3),
         train_teacher(load("digits", seed=3), seed=3),

@@ -1,8 +1,6 @@
 """The search: what it tries, prunes and chooses, and that no trial is lost or counted twice, whoever is killed."""
 
 import json
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -10,7 +8,9 @@ from collections import Counter
 import numpy as np
 import optuna
 import pytest
+from forked import PROCESSES, start
 from optuna.trial import TrialState
+from shared_study import opens_files, searches
 from sqlalchemy.exc import OperationalError
 
 from course_lib.errors import CourseError
@@ -124,33 +124,17 @@ def test_without_a_complete_trial_there_is_no_best():
         best_setting(open_study(None))
 
 
-OPENER = """
-import sys, time
-from course_lib.tuning import open_study
-
-print("ready", flush=True)
-sys.stdin.readline()
-for number in range(8):
-    open_study(f"{sys.argv[1]}/{number}.db")
-"""
-
-
+@pytest.mark.xdist_group("forked")
 def test_processes_that_open_a_new_file_at_the_same_time_all_succeed(tmp_path):
-    command = [sys.executable, "-c", OPENER, str(tmp_path)]
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    processes = [subprocess.Popen(command, **pipes, text=True) for _ in range(2)]
+    together = PROCESSES.Barrier(2, timeout=120)
+    processes = [start(opens_files, tmp_path, together) for _ in range(2)]
     try:
         for process in processes:
-            assert process.stdout.readline() == "ready\n"
-        for process in processes:
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        for process in processes:
-            assert process.wait(timeout=120) == 0, process.stderr.read()
+            process.join(timeout=120)
+            assert process.exitcode == 0
     finally:
         for process in processes:
             process.kill()
-            process.communicate()
 
 
 def test_a_storage_whose_tables_another_process_makes_is_opened_again(monkeypatch):
@@ -251,42 +235,22 @@ def test_a_trial_that_was_taken_and_never_begun_is_filled_again(tmp_path):
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
-WORKER = """
-import sys, time
-from pathlib import Path
-from course_lib.tuning import run_search
-
-folder, name, delay = Path(sys.argv[1]), sys.argv[2], float(sys.argv[3])
-
-def evaluate(setting, seeds):
-    (folder / f"{name} is working").touch()
-    time.sleep(delay)
-    return [setting.temperature + seed for seed in seeds]
-
-settings = {"trials": 8, "seeds": [0, 1], "chunk": 2, "methods": ["soft targets"]}
-run_search(evaluate, **settings, storage=folder / "study.db", heartbeat=1)
-"""
-
-
-def worker(folder, name, delay):
-    command = [sys.executable, "-c", WORKER, str(folder), name, str(delay)]
-    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
-
-
+@pytest.mark.xdist_group("forked")
 def test_a_killed_process_loses_no_setting_and_none_is_tried_twice(tmp_path):
     """Two start at once; one is killed in the middle of a trial; the other one ends the study."""
-    killed, left = worker(tmp_path, "killed", 1000), worker(tmp_path, "left", 0.05)
+    killed = start(searches, tmp_path, "killed", 1000)
+    left = start(searches, tmp_path, "left", 0.05)
     try:
         deadline = time.monotonic() + 120
         while not (tmp_path / "killed is working").exists():
             assert time.monotonic() < deadline
             time.sleep(0.02)
-        killed.send_signal(signal.SIGKILL)
-        assert left.wait(timeout=150) == 0, left.stderr.read()
+        killed.kill()
+        left.join(timeout=150)
+        assert left.exitcode == 0
     finally:
         for process in (killed, left):
             process.kill()
-            process.communicate()
     trials = open_study(tmp_path / "study.db").trials
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     assert sorted(trial.user_attrs["slot"] for trial in complete) == list(range(8))
