@@ -22,13 +22,13 @@ def badge(kind: str, words: str) -> str:
 
 
 def white(content: str, style: str = "") -> str:
-    """HTML on a white ground, as figures are, whatever the page around it; ``style`` adds to its CSS."""
+    """HTML on a white ground, like the figures, whatever the page around it looks like; ``style`` adds to its CSS."""
     ground = "background:#fff;color:#222;padding:1em;border-radius:6px;max-width:44em"
     return f'<div style="{ground};{style}">{content}</div>'
 
 
 def bars(rows: str) -> str:
-    """The table of some ``bar``s."""
+    """A table whose rows are ``bar``s."""
     return f'<table style="width:100%;border-collapse:collapse;color:#222">{rows}</table>'
 
 

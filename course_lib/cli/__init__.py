@@ -187,7 +187,7 @@ def _execute(root: Path, plans: Any, output: Path, jobs: int | None, *, book: bo
     try:
         report = run_course(plans, output, progress(out, len(plans)), jobs=jobs)
     except (KeyboardInterrupt, SystemExit):
-        out.print(escape(f"Interrupted. What had run is in {output / 'report.json'}"), highlight=False)
+        out.print(escape(f"Interrupted. {output / 'report.json'} lists what had run."), highlight=False)
         raise
     print_table(out, report)
     if in_place:

@@ -25,22 +25,22 @@ class Accelerator(StrEnum):
 
 @dataclass(frozen=True)
 class Means:
-    """With what a plan is carried out: the flags beside the plan's settings."""
+    """How a plan is carried out: the options beside the plan's settings."""
 
     student: str | None = setting(
         None,
-        "A function of yours that makes the student, called with image_shape and num_classes if it has "
-        "parameters so named. AlexNet if not given.",
+        "Your function that makes the student, called with image_shape and num_classes if it has parameters "
+        "of these names. AlexNet if not given.",
         metavar="MODULE:FUNCTION",
     )
     teacher: str | None = setting(
         None,
-        "A teacher.pt, or a student, of an earlier distillation; or a function of yours, whose network is "
-        "trained, or taken as it is with --teacher-epochs 0. A trained AlexNet if not given.",
+        "The teacher.pt or a student of an earlier distillation; or your function, whose network is trained, "
+        "or used as it is with --teacher-epochs 0. A trained AlexNet if not given.",
         metavar="FILE or MODULE:FUNCTION",
     )
     teacher_weights: Path | None = setting(
-        None, "The file of an earlier distillation with the weights for your function's teacher."
+        None, "A file of an earlier distillation, with the weights for the teacher that your function makes."
     )
     output: Path = setting(
         Path("build/distill"), "Folder for networks, checkpoints and report.", flags=("--output", "-o")
@@ -55,8 +55,8 @@ class Means:
     compile: bool | None = setting(None, "torch.compile; on a GPU if not given.")
     log: str = setting(
         "csv",
-        "Log every loss by name while training: csv, tensorboard, none, or a Lightning logger of yours, called with "
-        "a folder and the training's name.",
+        "Log every loss by name while training: csv, tensorboard, none, or your own Lightning logger, which is "
+        "called with a folder and the training's name.",
         metavar="NAME or MODULE:CLASS",
     )
     fall_back: bool = setting(
@@ -120,7 +120,7 @@ def _distill(**given: Any) -> None:
 
 
 def _teacher(means: Means) -> "nn.Module | str | None":
-    """As ``course_lib.distillation.distill`` takes it."""
+    """The teacher, in a form that ``course_lib.distillation.distill`` takes."""
     from course_lib.distillation import load_network
 
     if means.teacher_weights is None:
@@ -202,10 +202,10 @@ def _processes() -> tuple[int, int]:
 
 
 def make_loggers(folder: Path, log: str) -> Callable[[str], list[Any]]:
-    """From the name of a training to its loggers.
+    """A function from the name of a training to its loggers.
 
     Raises:
-        CourseError: there are none of this name.
+        CourseError: there is no logger of this name.
     """
     from lightning_fabric.loggers.csv_logs import CSVLogger
     from lightning_fabric.loggers.tensorboard import TensorBoardLogger
@@ -237,7 +237,7 @@ def _own_loggers(folder: Path, log: str) -> Callable[[str], list[Any]]:
     def loggers(name: str) -> list[Any]:
         made = make(folder, name)
         if not isinstance(made, Logger):
-            raise CourseError(f"--log {log} must make a logger for Lightning, got a {type(made).__name__}")
+            raise CourseError(f"--log {log} must make a Lightning logger, got a {type(made).__name__}")
         return [made]
 
     return loggers

@@ -1,4 +1,4 @@
-"""A command made of the fields of dataclasses when it is used: until then nothing is imported that declares them."""
+"""A command made of the fields of dataclasses, which are not imported before the command is used."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 
 
 class Deferred(TyperCommand):
-    """Its function makes the command that is used in its place; in the list of commands it stands itself."""
+    """A stand-in for the list of commands; its function makes the command that is used in its place."""
 
     def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
         assert self.callback is not None  # the function that is registered

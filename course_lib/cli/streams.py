@@ -1,4 +1,4 @@
-"""Output that cannot show every character, such as Windows' code page 1252 or a log in ASCII: words in their place."""
+"""For output that cannot show every character, such as Windows' code page 1252 or a log in ASCII: words instead."""
 
 import codecs
 import io
@@ -14,7 +14,7 @@ _WORDS = {
 
 
 def make_safe() -> None:
-    """Let standard output and standard error say in ASCII what their encoding lacks, where they would raise."""
+    """Let standard output and standard error write in ASCII what their encoding lacks, instead of raising."""
     codecs.register_error("course_lib.words", _in_words)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

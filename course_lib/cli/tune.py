@@ -34,7 +34,7 @@ def grid(
 ) -> None:
     """Train students for every temperature and λ, choose by validation, read the test images once.
 
-    Stop it and call it again: it goes on from what it keeps beside the file of results.
+    If it was stopped, the same command resumes it, from what it keeps beside the file of results.
     """
     from course_lib.cli import console, fail
     from course_lib.training import Recipe
@@ -90,7 +90,7 @@ def search(
 
     steps, seeds = SIZES[profile]
     name = name or f"{data}, {labels} labels, {profile.value}"
-    open_study(storage, name)  # tells what is wrong with it before the teacher is trained
+    open_study(storage, name)  # an error in it shows before the teacher is trained
     task = prepare(data, labels, recipe=Recipe(steps=steps))
     study = run_search(
         task.validate,

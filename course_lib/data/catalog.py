@@ -77,8 +77,8 @@ def load(
         name: "digits" or "cifar10".
         seed: of the split.
         root: a copy of CIFAR-10 or a folder with one; by default what COURSE_DATA names, else the course's ``data/``.
-        validation: share of the images that are not for the test to set aside for validation, between 0 and 1; the
-            numbers above if None.
+        validation: share of the images outside the test to set aside for validation, between 0 and 1; the numbers
+            above if None.
 
     Raises:
         CourseError: no such name, a seed or a share out of range, or a copy that is missing, damaged or incomplete.

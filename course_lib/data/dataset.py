@@ -58,7 +58,7 @@ def resplit(dataset: Dataset, validation: float, seed: int) -> Dataset:
 
     Args:
         dataset: as loaded.
-        validation: share of the images that are not for the test, between 0 and 1.
+        validation: share of the images outside the test, between 0 and 1.
         seed: of the new split, which keeps the shares of the classes.
 
     Raises:

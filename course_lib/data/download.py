@@ -31,7 +31,7 @@ def download(folder: Path, *, progress: bool = True) -> Path:
             with archive.open("rb") as file:
                 found = hashlib.file_digest(file, "sha256").hexdigest()
             if found != SHA256:
-                raise OSError(f"what came has the SHA-256 {found}, not {SHA256}")
+                raise OSError(f"the download has the SHA-256 {found}, not {SHA256}")
             return archive.replace(folder / official.filename)
     except (OSError, RuntimeError) as error:  # of torchvision, where an answer is cut short
         raise CourseError(

@@ -31,8 +31,8 @@ class Examples:
             is none; or floating-point numbers: shares of classes (soft labels, class sets), or values (regression).
         index: (N,) int64, position of each example in the full data set; names it across splits and subsets. Counted
             from 0 if None.
-        mean: (C,) float32, of the pixels of the train split divided by 255; with uint8 images, whose own if None; give
-            those of the training images to all other sets, which a network must see on the same scale.
+        mean: (C,) float32, of the pixels of the train split divided by 255; for uint8 images alone, and their own if
+            None. Give all other sets the mean of the training images: a network must see them on the same scale.
         std: (C,) float32, likewise.
         extras: more tensors by name, each with N rows, such as the mask of padded sequences: a term takes one through
             ``course_lib.training.extra``.
@@ -62,7 +62,7 @@ class Examples:
     ):
         if (images is None) == (inputs is None):
             raise CourseError("give either images or inputs, one tensor with a row for each example")
-        images = _rows("images", inputs if images is None else images)
+        images = _rows("images", images) if inputs is None else _rows("inputs", inputs)
         labels = _rows("labels", labels)
         extras = {name: _rows(name, value) for name, value in dict(extras or {}).items()}
         if index is None:
@@ -152,16 +152,16 @@ class Examples:
         return chosen.view(*index.shape, *self.images.shape[1:])
 
     def batches(self, index: Iterable[Tensor]) -> Iterator[Tensor]:
-        """``batch`` of each; a set that is streamed reads those to come while the caller works on one."""
+        """``batch`` for each index; a streamed set reads the next batches while the caller works on one."""
         return map(self.batch, index)
 
     def marks(self) -> Tensor:
-        """A 64-bit mark of each example, (N,) int64, on the CPU: equal inputs, equal marks; others differ almost
-        surely."""
+        """A 64-bit mark of each example, (N,) int64, on the CPU: equal inputs have equal marks, different inputs almost
+        surely different ones."""
         return marks_of(self.images)
 
     def spread(self, count: int) -> Tensor:
-        """At least ``count`` of the inputs as they are kept, or all, evenly spread: by which sets are told apart."""
+        """At least ``count`` of the inputs as they are kept, evenly spread, or all of them: they tell sets apart."""
         return self.images[:: max(1, len(self) // count)]
 
     def take(self, index: Tensor | Sequence[int]) -> "Examples":

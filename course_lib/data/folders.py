@@ -37,14 +37,14 @@ def from_folder(
             set aside.
         size: of the square that every picture becomes, in pixels: shrunk or enlarged to fit with its shorter side,
             then cut to its middle. Pictures are read as colours, (3, size, size).
-        shares: of the pictures that go to train, validation and test; with a folder ``test``, the first two count
-            against each other.
+        shares: of the pictures that go to train, validation and test; with a folder ``test``, only the ratio of the
+            first two counts.
         seed: of the split.
         workers: processes that read; 0 reads in this one.
         progress: show a bar where a person can see it.
 
     Raises:
-        CourseError: there is no such folder, no picture in it, a picture cannot be read, or a class is too small to
+        CourseError: there is no such folder or no picture in it, a picture cannot be read, or a class is too small to
             have an example in each part.
 
     Examples:
@@ -80,9 +80,9 @@ def from_dataset(dataset: Source, *, workers: int = 0, progress: bool = True) ->
     """All examples of a PyTorch data set, such as torchvision's with their transforms, read once.
 
     Args:
-        dataset: with a length, giving (input, label): pictures of PIL or uint8 tensors (C, H, W) of one size, or other
-            tensors or numbers of one shape; a transform of the data set's brings them to it. Pixels that a transform
-            has made floating-point numbers are taken as they are.
+        dataset: has a length and gives (input, label): PIL pictures or uint8 tensors (C, H, W) of one size, or other
+            tensors or numbers of one shape; its own transform can bring them to one. Pixels that a transform has made
+            floating-point numbers are taken as they are.
         workers: processes that read; 0 reads in this one.
         progress: show a bar where a person can see it.
 

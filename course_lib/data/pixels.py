@@ -1,4 +1,4 @@
-"""What is computed of all inputs, part by part: the statistics of their pixels, and a mark of each example."""
+"""Computed over all inputs, part by part: the statistics of their pixels, and a mark of each example."""
 
 from functools import lru_cache
 
@@ -37,7 +37,7 @@ def _histogram(pixels: Tensor) -> Tensor:
 
 
 def marks_of(inputs: Tensor, chunk: int = 4096) -> Tensor:
-    """A 64-bit mark of each example, (N,) int64: equal inputs, equal marks; others differ almost surely."""
+    """A 64-bit mark of each example, (N,) int64: equal inputs have equal marks, others almost surely not."""
     bits = (_as_integers(part.cpu()) for part in inputs.split(chunk))  # (chunk, numbers)
     return torch.cat([(part * _odd_numbers(part.shape[1])).sum(dim=1) for part in bits])
 

@@ -93,15 +93,15 @@ class Reader:
 
 
 class _ByPositions(Source):
-    """What the workers have: many examples at once, or why there are none, since an error of a worker would reach its
-    reader as pages of text."""
+    """What the workers have: many examples at once, or the reason why not, because an error that a worker raises would
+    reach the reader as pages of text."""
 
     def __init__(self, source: Any):
         self._source = source
 
     def __getitems__(self, rows: Sequence[int]) -> Part | CourseError:
         inputs, labels = [], []
-        for row in rows or [0]:  # the first tells the shape of none
+        for row in rows or [0]:  # where no row is asked for, the first gives the shape
             try:
                 x, y = _pair(self._source[row])
             except CourseError as error:
@@ -119,7 +119,7 @@ class _ByPositions(Source):
 
 
 def unlike(example: Sequence[Tensor], first: Sequence[Tensor], row: int) -> CourseError | None:
-    """What to say about an example that does not fit another, if it does not; numbers of labels may be of two types."""
+    """What to say if an example does not fit another, else None; labels that are numbers may differ in type."""
     for name, value, before in zip(("input", "label"), example, first, strict=True):
         if value.shape != before.shape:
             return CourseError(
@@ -141,7 +141,7 @@ def _next(found: Iterator[Part | CourseError]) -> Part | CourseError | None:
 
 
 def _leave_it_to_the_reader(worker: int) -> None:
-    """Where all processes of a job are asked to end, the reader does, with a checkpoint, and needs data until then."""
+    """Ignore a request to end: the training gets it too, and needs data until it has written its checkpoint."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 

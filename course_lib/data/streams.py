@@ -1,4 +1,4 @@
-"""Examples that are read anew whenever they are asked for: data larger than the memory."""
+"""Examples that are read each time they are asked for: data larger than the memory."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,12 +34,12 @@ def streamed(
     batches ahead in worker processes, and compute the bits that they compute from ``from_dataset(dataset)``.
 
     Args:
-        dataset: as for ``from_dataset``. It must give the same input at the same position each time: what it draws at
-            random would be another teacher's question, and another training after a checkpoint. ``views`` and
-            ``transform`` of ``fit`` augment.
+        dataset: as for ``from_dataset``. It must give the same input at the same position each time: random draws would
+            change what the teacher was asked, and the training after a checkpoint. Augment with
+            ``fit``'s ``views`` and ``transform``.
         workers: processes that read; 0 reads in this one, when it is needed.
         prefetch: batches that each worker reads ahead.
-        mean: (C,) float32, as for ``Examples``: with uint8 images, whose own if None.
+        mean: (C,) float32, as for ``Examples``: for uint8 images alone, and their own if None.
         std: (C,) float32, likewise.
         progress: show a bar where a person can see it, while the data set is read through.
 
@@ -122,7 +122,7 @@ class Streamed(Examples):
 
     @property
     def inputs(self) -> NoReturn:
-        """Refused: there is no memory for all of them."""
+        """Refused, because there is no memory for all of them."""
         raise self._only_in_memory()
 
     @property
@@ -135,7 +135,7 @@ class Streamed(Examples):
         return next(self._read([torch.as_tensor(index)], here=True))
 
     def batches(self, index: Iterable[Tensor]) -> Iterator[Tensor]:
-        """``batch`` of each; those to come are read by the worker processes while the caller works on one."""
+        """``batch`` for each index; worker processes read the next batches while the caller works on one."""
         return self._read(index)
 
     def marks(self) -> Tensor:
@@ -176,13 +176,13 @@ class Streamed(Examples):
         )
         if now.any():
             raise CourseError(
-                f"dataset must give the same input each time, and gives another at {int(self.rows[flat[now]][0])} than "
-                "when it was read through: leave out what draws at random, and augment with views or transform of fit"
+                f"dataset must give the same input each time, but input {int(self.rows[flat[now]][0])} has changed "
+                "since it was read through: leave out what draws at random, and augment with views or transform of fit"
             )
 
     def _only_in_memory(self) -> CourseError:
         return CourseError(
-            "examples must be in memory for this, and these are streamed: read a part of them with from_dataset, or "
+            "examples must be in memory for this, got streamed ones: read a part of them with from_dataset, or "
             "ask batch by batch, as teacher_logits(network, examples) does"
         )
 

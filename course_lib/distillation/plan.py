@@ -48,11 +48,11 @@ _check_share = partial(check_number, "a number between 0 and 1", lambda value: 0
 class Plan:
     """The settings of one distillation; the defaults are the article's, with CIFAR-10 and AlexNet.
 
-    The losses' names are those of ``course_lib.training.LOSSES``. Without a share for validation a folder gives an
-    eighth of what is not for the test. With 0 epochs a teacher of one's own is taken as its function makes it. Labelled
-    images are balanced by class, another draw for each student; the teacher sees all. "auto" augments photographs, not
-    digits, and asks the teacher in the way that is less work. S is one column ("cross_entropy"), or C columns ("class")
-    from the teacher's answers to all training images.
+    The losses' names are those of ``course_lib.training.LOSSES``. If no share for validation is given, it is an
+    eighth of a folder's pictures outside the test. With 0 epochs, a teacher of your own is used exactly as its function
+    returns it. Labelled images are balanced by class and drawn again for each student; the teacher sees all images.
+    "auto" augments photographs but not digits, and asks the teacher in the way that costs less. S has one column
+    ("cross_entropy"), or C columns ("class") from the teacher's answers to all training images.
 
     Raises:
         CourseError: a value that makes no plan.
@@ -60,54 +60,56 @@ class Plan:
 
     data: str = setting(
         "cifar10",
-        "As listed by: course data list. Or a folder of pictures, with a folder for each class.",
+        "A name from: course data list. Or a folder with one subfolder of pictures for each class.",
         _check_data,
     )
     size: int = setting(32, "Side of the square that a folder's pictures become, in pixels.", check_count)
     validation: float | None = setting(
         None,
-        "Share of images set aside for validation; a tenth of CIFAR-10's if not given.",
+        "Share of images set aside for validation; if not given, a tenth of CIFAR-10's.",
         _check_share,
     )
     losses: tuple[tuple[str, float], ...] = setting(
         (("hard", 0.1), ("soft_target", 0.9)),
-        "A loss of the student; give several for a sum",
+        "A loss of the student; repeat the option for a sum",
         flags=("--loss",),
         metavar="NAME=WEIGHT",
     )
     temperature: float = _of_losses(
         5.0, "T of the soft targets.", check_positive, flags=("--temperature", "-T")
     )
-    epochs: int = setting(100, "Of the student's training.", check_count)
+    epochs: int = setting(100, "Epochs of the student's training.", check_count)
     batch_size: int = setting(128, "Examples per step, over all processes.", check_count)
     optimizer: str = setting("adam", "sgd, momentum (0.9), rmsprop or adam.")
     lr: float = setting(1e-3, "Learning rate at the start.", check_positive)
     weight_decay: float = setting(0.0, "L2 penalty of the weights.")
     schedule: str = setting("cosine", "constant, or cosine down to 0.")
     teacher_epochs: int | None = setting(
-        None, "Of the teacher's training; as the student's if not given.", partial(check_count, 0)
+        None, "Epochs of the teacher's training; as the student's if not given.", partial(check_count, 0)
     )
-    teacher_optimizer: str | None = setting(None, "Likewise.")
-    teacher_lr: float | None = setting(None, "Likewise.", check_positive)
+    teacher_optimizer: str | None = setting(None, "Optimizer of the teacher; the student's if not given.")
+    teacher_lr: float | None = setting(
+        None, "Learning rate of the teacher at the start; the student's if not given.", check_positive
+    )
     checkpoint_every: int = setting(
-        10, "Epochs between two checkpoints, and two looks at the validation data.", check_count
+        10, "Epochs between two checkpoints, and between two looks at the validation data.", check_count
     )
-    teacher_width: float = setting(1.0, "Factor of AlexNet's channels.", check_positive)
-    student_width: float = setting(0.25, "Factor of the student's channels.", check_positive)
-    dropout: float = setting(0.5, "Of the teacher; the student has none.", check_below_one)
+    teacher_width: float = setting(1.0, "Factor of the channels of the teacher's AlexNet.", check_positive)
+    student_width: float = setting(0.25, "Factor of the channels of the student's AlexNet.", check_positive)
+    dropout: float = setting(0.5, "Dropout of the teacher; the student has none.", check_below_one)
     labels: int | None = setting(None, "Labelled images for the student; all if not given.", check_count)
     seeds: int = setting(1, "Number of students.", check_count)
-    seed: int = setting(0, "Of the teacher and the first student; later students count on.")
+    seed: int = setting(0, "Seed of the teacher and the first student; the others have the next seeds.")
     baseline: bool = setting(False, "Also train on hard labels alone, and compare.", _check_flag)
     augment: str = setting(
-        "auto", "auto, yes or no: shifted and mirrored images.", partial(check_choice, ("auto", "yes", "no"))
+        "auto", "Shift and mirror images: auto, yes or no.", partial(check_choice, ("auto", "yes", "no"))
     )
     shift: int = setting(4, "Largest shift in pixels.")
-    stride: int = setting(1, "Shifts are multiples of it.")
+    stride: int = setting(1, "Shifts are multiples of this number of pixels.")
     answers: str = setting(
         "auto",
-        "auto, cached (the teacher asked once about all views) or live (at every step, as gradient losses always are "
-        "with augmentation).",
+        "When to ask the teacher: auto, cached (once, about all views) or live (at every step, as gradient losses with "
+        "augmentation always do).",
         partial(check_choice, ("auto", "cached", "live")),
     )
     soft_matrix: str = setting(
@@ -117,7 +119,7 @@ class Plan:
     )
     estimator: str = _of_losses(
         "exact",
-        "Of gradient losses: exact, or hutchinson (one backward pass for all of S).",
+        "How to compute gradient losses: exact, or hutchinson (one backward pass for all of S).",
         partial(check_choice, ESTIMATORS),
     )
     target_norm: float = _of_losses(1.0, "α of the gradient penalty.", check_not_negative)

@@ -48,7 +48,7 @@ class WithRegressors(nn.Module):
         Args:
             network: as above.
             teacher: asked once, in eval mode.
-            layers: the teacher's layers by the student's, or names that both networks have.
+            layers: for each layer of the student the teacher's, by name; or a list of names that both networks have.
             inputs: (N, ...) at least one example, from which both networks' channels are read.
 
         Raises:

@@ -55,7 +55,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """It ran, made every claim, and all hold; with other parameters than the defaults, false ones are only told."""
+        """It ran and made every claim, and all hold; false claims count only with the default parameters."""
         made = self.failure is None and not self.lost_claims
         return made and (bool(self.plan.changed) or not self.false_claims)
 

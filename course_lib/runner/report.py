@@ -125,7 +125,7 @@ class Report:
 
 
 def killed(path: Path) -> str | None:
-    """A sentence about the last run where its report says that it runs; for who holds the folder, so that none does."""
+    """A sentence about the last run if its report still says "running", though the caller holds the folder."""
     try:
         last = json.loads(path.read_text(encoding="utf-8"))
         if last["state"] != "running":

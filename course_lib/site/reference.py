@@ -15,7 +15,7 @@ _CONSTANTS = {
     "NAMES": "The data sets that can be loaded by name.",
     "STRIDE": "Pixels from one place of a searcher's map to the next.",
     "WINDOW": "Pixels: the side of what a searcher looks at for one place of its map.",
-    "NO_LABEL": "The label of an example, or of a position, whose class nobody knows; as in PyTorch.",
+    "NO_LABEL": "The label of an example, or of a position, whose class is unknown; as in PyTorch.",
     "BASELINES": "Names of the baselines without settings to tune.",
     "TUNABLE": "Names of the baselines whose settings are chosen on validation data.",
     "INDEX": _SOURCE + " The number of each example in the full data set, (N,).",
@@ -31,7 +31,7 @@ _CONSTANTS = {
     "HARD": "Hard labels alone: the setting to compare with.",
     "LAMS": "The weights λ of a grid, unless others are given.",
     "METHODS": "The methods of the registry, by title.",
-    "SEARCHED": "The methods among which a search chooses, unless others are given.",
+    "SEARCHED": "The methods that a search chooses from, unless others are given.",
     "TEMPERATURES": "The temperatures of a grid, unless others are given.",
 }
 

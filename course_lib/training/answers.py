@@ -39,10 +39,10 @@ def answers_from(
             - a function from inputs (B, ...), as a student is given them, to logits (B, ...), tensor or array;
             - a classifier or regressor of scikit-learn, given all inputs as (N, features);
             - a session of ONNX Runtime with one input, whose first output counts.
-        examples: what they are the answers to.
-        probabilities: the answers are probabilities p, over the classes, in place of logits: their logarithm is kept,
-            of 0 that of the smallest float32. Classifiers of scikit-learn always answer so.
-        batch_size: of inputs that a function or a session is asked about at once.
+        examples: which are answered.
+        probabilities: the answers are probabilities p over the classes, not logits. Their logarithm is kept; for p = 0,
+            that of the smallest float32. Classifiers of scikit-learn always give probabilities.
+        batch_size: number of inputs that a function or a session is asked about at once.
         progress: show a bar where a person can see it, while a function or a session is asked.
 
     Returns:
@@ -103,19 +103,18 @@ def _check(logits: Tensor, examples: Examples) -> None:
         )
     if len(logits) != len(examples):
         raise CourseError(
-            f"logits must be one row for each of the {len(examples)} examples, got {len(logits)}"
+            f"logits must have one row for each of the {len(examples)} examples, got {len(logits)}"
         )
 
 
 def _logarithm(shares: Tensor) -> Tensor:
     shares = shares.detach().cpu().double()
     classes = 1 if shares.ndim == 4 else -1
-    if not (shares >= 0).all() or not torch.allclose(
-        shares.sum(dim=classes), torch.ones(()).double(), atol=1e-3
-    ):
-        raise CourseError(
-            "probabilities must be at least 0 and sum to 1 over the classes, which these do not"
-        )
+    sums = shares.sum(dim=classes)
+    if not (shares >= 0).all() or not torch.allclose(sums, torch.ones(()).double(), atol=1e-3):
+        negative = (shares < 0).any()
+        came = "numbers below 0" if negative else f"sums from {sums.min():g} to {sums.max():g}"
+        raise CourseError(f"probabilities must be at least 0 and sum to 1 over the classes, got {came}")
     return shares.clamp(min=torch.finfo(torch.float32).tiny).log().float()
 
 

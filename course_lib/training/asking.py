@@ -42,7 +42,7 @@ class Question:
         if (self.top_k is None) != (self.temperature is None):
             raise CourseError(
                 "top_k and temperature must be given together: the temperature is that of the training, at which the "
-                "classes that are left out keep their probability as a whole"
+                "left-out classes together keep their probability"
             )
         if self.top_k is not None:
             check_count(top_k=self.top_k)
@@ -50,12 +50,12 @@ class Question:
 
     @property
     def precision(self) -> torch.dtype:
-        """Of the kept answers; those for views are many."""
+        """The precision of the kept answers; half for those about views, which are many."""
         return self.dtype or self._usual
 
     @property
     def words(self) -> str:
-        """How the answers are kept, where it is not as usual."""
+        """How the answers are kept, in words; empty for the usual way."""
         precision = "" if self.precision == self._usual else f" {self.precision}"
         return precision + (f" top {self.top_k} at {self.temperature!r}" if self.top_k else "")
 
@@ -69,7 +69,7 @@ class Gathered:
 
     Args:
         count: of all rows.
-        folder: where the tensors are files that nobody else sees, for they may be larger than the memory; in memory if
+        folder: where to keep the tensors as hidden files, because they may be larger than the memory; in memory if
             None.
     """
 

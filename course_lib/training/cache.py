@@ -53,8 +53,8 @@ class TeacherCache:
 
     @property
     def logits(self) -> Tensor:
-        """All logits, (N, C), (N, L, C) or (N, C, H, W), with views (N, views, C); made anew at each call where only
-        the largest are kept."""
+        """All logits, (N, C), (N, L, C) or (N, C, H, W), with views (N, views, C); computed at each call if only the
+        largest are kept."""
         return in_full(self.kept)
 
     @property
@@ -67,7 +67,7 @@ class TeacherCache:
 
     @property
     def bytes(self) -> int:
-        """Of the kept logits, gradients and activations."""
+        """Size of the kept logits, gradients and activations."""
         tensors = [*tensors_of(self.kept), self.gradients, *self.activations.values()]
         return sum(each.numel() * each.element_size() for each in tensors if each is not None)
 
@@ -95,12 +95,12 @@ class TeacherCache:
         missing = self.index[place] != index
         if missing.any():
             raise CourseError(
-                f"teacher does not know {int(missing.sum())} of the {len(index)} examples; "
-                f"it was cached for {len(self.index)} others: cache it for these examples"
+                f"teacher does not know {int(missing.sum())} of the {len(index)} examples, because its cache was made "
+                f"for {len(self.index)} others: cache the teacher for these examples"
             )
         if not torch.equal(self.marks[place], fingerprints(examples)):
             raise CourseError(
-                "teacher was cached for another data set: the same positions hold other images here"
+                "teacher was cached for another data set: the same positions hold other inputs here"
             )
         return place
 
@@ -127,7 +127,7 @@ class TeacherCache:
 
 
 def fingerprints(examples: Examples) -> Tensor:
-    """A 64-bit mark of each example, (N,) int64: equal inputs, equal marks; others differ almost surely."""
+    """A 64-bit mark of each example, (N,) int64: equal inputs have equal marks, others almost surely not."""
     return examples.marks()
 
 
@@ -153,22 +153,24 @@ def cache_teacher(
         examples: all examples that will be asked for; subsets of them are found too.
         soft_matrix: S, (C, m), or (N, C, m) in the order of the examples: keep the teacher's gradients JᵀS at the
             input as well, for losses that compare gradients. They take N·m·inputs numbers of memory.
-        layers: whose activations are kept as well.
+        layers: names of layers whose activations are kept as well.
         views: keep the logits for each of these views of every example: exact answers under augmentation, for
             N·views·C half-precision numbers of memory and as many forward passes as N·views examples take. Gradients
             and activations would take far more; a ``LiveTeacher`` gives them step by step.
-        dtype: in which all answers are kept, float32 or float16, which takes half of the memory and rounds to 11 bits:
-            a logit below 16 by at most 0.004, numbers below 0.00000003 to 0. With views float16 if None, else float32.
-        top_k: keep only so many logits of each example, the largest, and what the others come to, for many classes:
-            each takes 3 to 8 bytes for each one kept, in place of 2 or 4 for every class. A training is given all
-            logits, those of the left-out classes all alike (``TopLogits`` tells the error).
-        temperature: T of the training, with ``top_k``: there the left-out classes together have the probability that
-            the teacher gives them, at another T they have not. A term with another temperature is refused.
+        dtype: in which all answers are kept: float32, or float16, which takes half of the memory and rounds to 11 bits
+            (a logit below 16 by at most 0.004, numbers below 0.00000003 to 0). If None, float16 with views, else
+            float32.
+        top_k: keep only this many logits of each example, the largest, and one number for all others; for teachers
+            with many classes. Each kept logit takes 3 to 8 bytes, where otherwise every class takes 2 or 4. A training
+            is given all logits, with the same number for all left-out classes (``TopLogits`` states the error).
+        temperature: T of the training, with ``top_k``: at this T alone, the left-out classes together have the
+            probability that the teacher gives them. A term with another temperature is refused.
         directory: keep the result in a file there, named by its key, and read it back the next time. Another
-            teacher, or the same with other weights, has another key. What a key cannot tell, such as changed code,
-            shows when the teacher is asked again about a few examples; the file is then made again.
+            teacher, or the same with other weights, has another key. A key does not show everything, such as changed
+            code; so the teacher is asked again about a few examples, and the file is made again if the answers differ.
         mapped: leave the answers in the file, and let a training read from it what each batch needs: for answers that
-            are larger than the memory. Making it takes the room twice on the disk for a moment. The bits are the same.
+            are larger than the memory. While the file is being made, it takes its room on the disk twice. The bits are
+            the same.
         batch_size: examples per forward pass.
         progress: show a bar where a person can see it; for views, which take long.
 
@@ -177,7 +179,7 @@ def cache_teacher(
 
     Raises:
         CourseError: the teacher does not return finite logits, (N, C), (N, L, C) or (N, C, H, W), a layer or the soft
-            matrix does not fit, half precision has no place for an answer, or a kept file is damaged.
+            matrix does not fit, an answer exceeds half precision, or a kept file is damaged.
 
     Examples:
         >>> cache = training.cache_teacher(models.cnn_teacher(), digits.train)
@@ -225,7 +227,7 @@ def _check(
             f"soft_matrix must be (C, m), or (N, C, m) for the {len(examples)} examples, got {tuple(soft_matrix.shape)}"
         )
     if mapped and directory is None:
-        raise CourseError("directory must be given with mapped=True, for the file that is read from")
+        raise CourseError("directory must be given with mapped=True, to hold the file that is read, got None")
 
 
 def _answers_alike(

@@ -88,7 +88,7 @@ def _named(setting: str, function: Callable, more: Callable[[Callable], str]) ->
     if hasattr(function, "__qualname__"):
         return f"{function.__module__}.{function.__qualname__}{more(function)}"
     raise CourseError(
-        f"{setting} must be a function with a name, which a checkpoint can know again, got {type(function).__name__}"
+        f"{setting} must be a function with a name, which a checkpoint can recognise, got {type(function).__name__}"
     )
 
 

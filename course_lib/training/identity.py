@@ -60,8 +60,8 @@ class Identity:
             )
         if self.length:
             raise CourseError(
-                f"{path} cannot be extended from {steps} to {self.words[_STEPS]} steps: {self.length} depends on their "
-                "number; only a training in which nothing does can go on"
+                f"{path} cannot be extended from {steps} to {self.words[_STEPS]} steps: {self.length} depends on the "
+                "number of steps, and extending needs a training in which nothing does"
             )
 
     def _refuse_another_teacher(self, path: Path, kept: Mapping[str, Any]) -> None:

@@ -49,7 +49,7 @@ def fit(
     loggers: Sequence[Logger] | None = None,
     keep: Iterable[int] = (),
 ) -> Run:
-    """Train one student. Threads of one process that train wait for each other; to train at once, use processes.
+    """Train one student. Threads of one process take turns to train; to train in parallel, use processes.
 
     Args:
         build_model: makes the network, e.g. ``small_mlp``; called under the seed.
@@ -59,25 +59,25 @@ def fit(
         seed: of weights, batch order and dropout. On one machine's CPU the same seed gives bit-identical weights.
             Small steps use one thread, others as many as ``torch.set_num_threads`` says.
         teacher: the teacher's cache, the teacher, or a ``LiveTeacher``, where a term needs its answers.
-        views: show another of these views of an example each time (augmentation).
+        views: show one of these views of an example, drawn each time it is used (augmentation).
         transform: a function from a batch's inputs (B, ...), normalised, and labels (B, ...) to both, called before
             the student and a ``LiveTeacher`` see them, such as ``MixUp`` and ``RandomResizedCrop`` of torchvision's
-            ``transforms.v2``; labels may become shares of the classes. Its random numbers are PyTorch's.
+            ``transforms.v2``; labels may become shares of the classes. It draws random numbers with PyTorch.
         fabric: device, precision, loggers and processes; each process takes its part of every batch, so that the
             batch size stays what the recipe says. Every process calls ``fit``.
         compile: compile the network with ``torch.compile``; not for losses that differentiate the logits or read
             activations, which are run as they are. The first step then takes long.
-        progress: show a bar where a person can see it; or a function that is told ``(done, total)`` steps from time to
-            time, and stops the training by raising, e.g. ``course_lib.progress.Stopped``.
-        checkpoints: keep the state in a folder, and go on from there; ``history`` and ``seconds`` are of the whole.
+        progress: show a bar where a person can see it; or a function that is called with ``(done, total)`` steps from
+            time to time, and stops the training by raising, e.g. ``course_lib.progress.Stopped``.
+        checkpoints: keep the state in a folder, and resume from there; ``history`` and ``seconds`` cover the whole.
         watch: look at the student now and then.
-        loggers: of Lightning Fabric's kind, told of every loss term and of what is watched, by name; the fabric's own
-            if None.
+        loggers: loggers of Lightning Fabric, which receive every loss term and every watched number by name; the
+            fabric's own if None.
         keep: numbers of steps after which the student is kept as well (``Run.at``): one long training then stands
             for all shorter ones. The learning rate must be constant.
 
     Raises:
-        CourseError: input that cannot be trained on, said before the first step; a checkpoint that is damaged or of
+        CourseError: input that cannot be trained on, before the first step; a checkpoint that is damaged or of
             another training, or that cannot be written.
         TrainingDiverged: a loss or a weight is NaN or infinite.
 
@@ -136,7 +136,7 @@ def fit_many(
     loggers: Sequence[Logger] | None = None,
     keep: Iterable[int] = (),
 ) -> Runs:
-    """Train one student per seed, all at once, with the result that ``fit`` gives each (but for rounding).
+    """Train one student per seed, all at once, with the result that ``fit`` gives for each (up to rounding).
 
     The students' parameters are stacked and every step is taken for all of them by one batched operation
     (``torch.vmap``), which for small networks costs little more than a step of one.
@@ -146,10 +146,10 @@ def fit_many(
         seeds: one per student.
         teacher: one for all, or a list of one per student, each knowing all examples of all students.
         objective: its weights and settings may be ``PerStudent``. Its losses must be pure functions of their arguments
-            and parameters: in a long training the step is recorded once and replayed. Parameters of a loss start equal
-            for all students and are learned by each for itself.
+            and parameters: in a long training the step is recorded once and replayed. Each student learns its own copy
+            of a loss's parameters; all copies start equal.
         fabric: device, precision and loggers; one process.
-        loggers: as in ``fit``, told of the means over the students.
+        loggers: as in ``fit``; they receive means over the students.
         keep: numbers of steps after which all students are kept as well (``Runs.at``, ``Runs.over``).
         others: as in ``fit``, whose other arguments are for one student alone.
 

@@ -84,7 +84,7 @@ def gradient_penalty(
 
 
 def _refuse_negative(**weights: object) -> None:
-    """Refuse a number with which a method would be learned the wrong way round; what else it may be, ``Term`` knows."""
+    """Refuse a number below 0, which would teach the opposite; ``Term`` checks everything else."""
     for name, weight in weights.items():
         for value in weight.values if isinstance(weight, PerStudent) else (weight,):
             if isinstance(value, Real):

@@ -1,4 +1,4 @@
-"""The registry of methods: a loss is declared once, here, and whoever trains, offers, lists or draws it reads this.
+"""The registry of methods: a loss is declared once, here; all that trains, offers, lists or draws it reads this.
 
 A new loss is a file in ``course_lib.losses`` and a line here: then ``course distill --loss`` takes it, searches and the
 tuning panel offer it, and ``show.method_table`` lists it. Two losses of the course have no line: layers and adapters of
@@ -212,7 +212,7 @@ LOSSES: dict[str, Method] = {each.name: each for each in _DECLARED}
 
 
 class _Titles(Mapping[str, Method]):
-    """``LOSSES`` by title; a loss that is added there is here, too. A name is found as well."""
+    """``LOSSES`` by title, and also by name; a loss that is added there appears here."""
 
     def __getitem__(self, key: str) -> Method:
         for each in LOSSES.values():

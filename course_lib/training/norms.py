@@ -1,4 +1,4 @@
-"""The running statistics of batch norm, taken anew from given examples."""
+"""The running statistics of batch norm, computed again from given examples."""
 
 import math
 

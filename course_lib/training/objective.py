@@ -52,10 +52,10 @@ class Term:
     Args:
         name: under which the term is logged.
         loss: function of tensors that returns a scalar; pure, or a module or a module's method.
-        weight: factor of the term in the total; a number, or ``PerStudent``, or "balanced": the number with which the
-            term's gradient by the student's weights is, over the first batches and before the first step, as long as
-            that of all terms with a number together. ``Run.weights`` tells it. Or a function, such as a ``Ramp``, from
-            the share of the steps that are done, from 0 to below 1, to the weight in the next step.
+        weight: factor of the term in the total: a number, or ``PerStudent``. Or "balanced": before the first step, the
+            weight is set on the first batches so that the term's gradient with respect to the student's weights is as
+            long as that of all terms with a number together; ``Run.weights`` holds it. Or a function, such as a
+            ``Ramp``, from the share of the steps that are done, from 0 to below 1, to the weight in the next step.
         layers: whose activations a loss of ``activations`` is given, by name as in ``model.named_modules()``;
             "inputs" is the input itself.
         lr: learning rate of the loss's own parameters; the recipe's if None.

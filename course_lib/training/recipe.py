@@ -35,8 +35,8 @@ class Recipe:
         batch_size: examples per step; a smaller data set is used whole.
         optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam", "adamw"; other options as in ``torch.optim``. Or a
             function such as ``torch.optim.NAdam``, or ``spare_norms("adamw")``, that is called with groups of
-            parameters, ``lr`` and ``weight_decay``; for ``fit_many`` one that treats each weight by itself: its groups
-            have the number of ``students``, which is the first dimension of all their parameters.
+            parameters, ``lr`` and ``weight_decay``; for ``fit_many`` it must treat each weight by itself; its groups
+            also hold ``students``, their number, which is the first dimension of all parameters.
         lr: learning rate at the start.
         weight_decay: L2 penalty as in ``torch.optim``.
         schedule: "constant", or "cosine" down to 0 over all steps, or ``Warmup`` before either; or a function from the
@@ -45,9 +45,9 @@ class Recipe:
             networks without norm layers may need it at large learning rates.
         average: decay of a moving average of the weights, e.g. 0.999. Then this average is the student: it is what the
             training returns, what is watched and what is kept. Parts of losses that are learned are not averaged.
-        accumulate: into how many equal parts a batch is cut, whose gradients are added up where a whole batch needs too
-            much memory. As in one piece, where every term is a mean over examples; batch norm, a mask or missing labels
-            make a difference, because a part has its own statistics and counts.
+        accumulate: number of equal parts into which a batch is cut and whose gradients are added up, for batches that
+            need too much memory. The result is that of the whole batch if every term is a mean over examples; batch
+            norm, a mask or missing labels make a difference, because each part has its own statistics and counts.
 
     Raises:
         CourseError: a value that cannot be trained with.
@@ -108,7 +108,7 @@ class Recipe:
         """All settings but the number of steps, the same in every process.
 
         Raises:
-            CourseError: a function that a checkpoint could not know again.
+            CourseError: a function that a checkpoint could not recognise.
         """
         shown = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "steps"}
         # Checkpoints of before know nothing of these.
@@ -122,14 +122,14 @@ class Recipe:
 def spare_norms(optimizer: str | MakeOptimizer) -> MakeOptimizer:
     """An optimiser whose weight decay spares norms and biases: ``Recipe(optimizer=spare_norms("adamw"))``.
 
-    Spared is every parameter with fewer than two dimensions, which only shifts or scales; matrices and the kernels of
-    convolutions decay.
+    Every parameter with fewer than two dimensions is spared, because it only shifts or scales; matrices and the kernels
+    of convolutions decay.
 
     Args:
         optimizer: as in ``Recipe``.
 
     Raises:
-        CourseError: not the name of an optimiser, nor a function.
+        CourseError: neither the name of an optimiser nor a function.
     """
     if optimizer not in OPTIMIZERS and not callable(optimizer):
         raise CourseError(

@@ -127,7 +127,7 @@ def _fold_constants(graph: GraphModule) -> None:
 
 
 def _call_directly(graph: GraphModule) -> None:
-    """Call operations by the functions and methods that everybody calls.
+    """Call operations through PyTorch's usual functions and methods.
 
     They are the same operations, but those of ``torch.ops`` read their arguments more slowly, which small networks
     feel: a step takes about a fifth less.

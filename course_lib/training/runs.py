@@ -29,7 +29,7 @@ class Run:
         snapshots: weights by name, and seconds, after each number of steps that was to be kept.
         losses: the modules of losses with state, as they are at the end, by the name of their term.
         weights: of the terms whose weight was "balanced", by name.
-        chosen: the step whose student ``model`` is, where ``Watch`` chose the best; None: that of the last step.
+        chosen: the step of the student in ``model``, if ``Watch`` chose the best; None for the last step.
     """
 
     model: nn.Module

@@ -21,7 +21,7 @@ class Warmup:
         then: "constant", or "cosine" down to 0 over the steps that are left.
 
     Raises:
-        CourseError: no positive number of steps, or another word.
+        CourseError: ``steps`` is below 1, or ``then`` is another word.
     """
 
     steps: int

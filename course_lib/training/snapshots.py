@@ -38,8 +38,7 @@ class Snapshots:
         needed = needed or (length and f"a training that does not depend on its length, got {length}")
         if self._budgets and needed:
             raise CourseError(
-                f"keep needs {needed}: stopped early, such a student is not what a shorter training would have made "
-                "of it"
+                f"keep needs {needed}: otherwise a student kept early differs from that of a shorter training"
             )
         self.taken: dict[int, tuple[dict[str, Tensor], float]] = {}  # weights and seconds by steps
 

@@ -92,10 +92,12 @@ class ManyStudents:
         self._replay: Callable | None = None
 
     def _refuse(self) -> None:
-        """What goes with one student alone."""
+        """Refuse what works for one student alone."""
         students, teachers = len(self.seeds), self._batches.teachers
         if teachers not in (1, students):
-            raise CourseError(f"teacher must be one, or one per student ({students}), got {teachers}")
+            raise CourseError(
+                f"teacher must be one teacher, or one for each of the {students} students, got {teachers}"
+            )
         if self._recipe.clip and scaler(self._fabric):
             raise CourseError(
                 "clip must be None in precision 16-mixed, whose gradients are scaled: use bf16-mixed"
@@ -237,7 +239,7 @@ class ManyStudents:
 
 
 def check_student(build_model: Callable[[], nn.Module], objective: Objective, *, together: bool) -> None:
-    """Refuse a network that ``fit``, or ``fit_many``, will refuse; for whoever has a teacher to train before.
+    """Refuse a network that ``fit``, or ``fit_many``, would refuse, before a teacher is trained.
 
     Args:
         build_model: as there.

@@ -50,7 +50,7 @@ class Steps:
     Attributes:
         students: who is trained.
         fabric, recipe: of this training.
-        progress: show a bar where a person can see it, or who is told of it.
+        progress: show a bar where a person can see it; or a function to report to.
         logs: told of every term by name.
         snapshots: copies of the weights at smaller budgets.
         writer, watcher: where there are checkpoints, or something to watch.
@@ -144,7 +144,7 @@ class Steps:
     def _stop(
         self, record: Tensor, checked: int, done: int, seconds: float, schedule: LRScheduler | None
     ) -> None:
-        """What is otherwise done with the last step, where what is watched ended the training before."""
+        """Do what the last step would have done, if watching ended the training earlier."""
         if checked < done:
             self._check(record, checked, done)
         self._check_weights(done)

@@ -1,4 +1,4 @@
-"""Batches that are changed before anybody sees them, such as mixed or cropped images with their labels."""
+"""Batches that are changed before student and teacher see them, such as mixed or cropped images with their labels."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -50,16 +50,16 @@ class ChangedBatches(BatchSource):
         super().__init__(objective, examples, teacher, views)
 
     def words(self) -> str:
-        """What a checkpoint can know the function again by.
+        """What a checkpoint recognises the function by.
 
         Raises:
-            CourseError: there is nothing of the kind.
+            CourseError: nothing identifies the function.
         """
         if not isinstance(self._transform, nn.Module):
             return words_of_function("transform", self._transform)
         words = words_of_module(self._transform)
         if " at 0x" in words:
-            raise CourseError(f"transform must be made of what a checkpoint can know again, got {words}")
+            raise CourseError(f"transform must be made of parts that a checkpoint can recognise, got {words}")
         return words
 
     def __call__(self, draws: Tensor, part: slice = WHOLE) -> dict[Source, Tensor]:
@@ -67,7 +67,7 @@ class ChangedBatches(BatchSource):
         return batch if self._live else batch | self._changed(batch[INPUTS], batch[LABELS])
 
     def of_teacher(self, number: int) -> dict[Source, Tensor]:
-        """About the examples as they are, and without a random number."""
+        """Sources about the examples as they are, without drawing a random number."""
         transform, self._transform = self._transform, _unchanged
         try:
             return super().of_teacher(number)

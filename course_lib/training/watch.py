@@ -21,10 +21,11 @@ class Watch:
         look: from the network, in eval mode, to numbers by name, e.g. ``{"accuracy": 91.2}``. It draws no random
             numbers; in several processes each calls it, and it must give the same everywhere.
         every: optimiser steps between two looks; there is one at the end, too.
-        best: name of the number by which the student is chosen among those looked at, on validation data: the training
-            returns the one with the highest, the first of several, and ``Run.chosen`` tells its step. Of a loss give
-            the negative. The student of the last step is returned if None.
-        patience: looks in a row without a better one after which the training stops; it takes all steps if None.
+        best: name of the number, measured on validation data, by which the student is chosen: the training returns the
+            one with the highest, the first of several, and ``Run.chosen`` holds its step. For a loss, give the
+            negative. If None, the student of the last step is returned.
+        patience: number of looks in a row without a better one after which the training stops; if None, it takes all
+            steps.
 
     Raises:
         CourseError: ``every`` or ``patience`` is below 1; ``patience`` without ``best``.

@@ -109,15 +109,15 @@ def train_grids(
 ) -> dict[int, Grid]:
     """Train every cell with every seed, all students in one stack, and look at the validation images.
 
-    Without soft targets (λ = 0) the temperature counts for nothing: those students are trained once, are the hard
-    labels, and are shown in every row.
+    Without soft targets (λ = 0) the temperature does not matter: these students, on hard labels alone, are trained once
+    and shown in every row.
 
     Args:
         task: data, teacher, number of labels and budget.
         temperatures, lams: the axes, ascending; λ in [0, 1].
         seeds: at least two; 10 × 9 cells with 10 seeds are 810 students.
-        keep: smaller budgets, in steps, of which grids are wanted as well; one training gives all.
-        folder: for checkpoints, from which a grid that was stopped goes on; none are kept if None.
+        keep: smaller budgets, in steps, for which to return grids as well; one training gives all.
+        folder: for checkpoints, from which a stopped grid resumes; none are kept if None.
         progress: as in ``fit_many``.
 
     Returns:
@@ -170,7 +170,7 @@ def examine(
     Args:
         task: as for the search.
         best: what was chosen.
-        seeds: none that the search has used.
+        seeds: fresh ones, which the search has not used.
         folder: for checkpoints, as for the grid.
         progress: as in ``fit_many``.
     """

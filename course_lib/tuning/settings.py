@@ -156,11 +156,11 @@ def prepare(data: str, labels: int, *, recipe: Recipe, seed: int = 0) -> Task:
         seed: of the split and of the teacher.
 
     Raises:
-        CourseError: no such data set, or it is not there; or labels is out of range.
+        CourseError: no such data set, or none on this machine; or labels is out of range.
     """
     dataset = load(data, seed=seed)
     least, most = dataset.num_classes, len(dataset.train)
-    if not least <= labels <= most:  # told before the teacher is trained
+    if not least <= labels <= most:  # before the teacher is trained
         raise CourseError(f"labels must be from {least} (one for each class) to {most} (all), got {labels}")
     teacher = train_teacher(dataset, seed=seed)
     answers = teacher_logits(teacher, dataset.train)

@@ -13,10 +13,10 @@ from course_lib.files import write_on_trial
 
 @contextmanager
 def unfinished(out: Path) -> Iterator[Path]:
-    """The folder for checkpoints beside the file ``out``; it goes when the ``with`` block ends without an error.
+    """The folder for checkpoints beside the file ``out``; it is removed when the ``with`` block ends without an error.
 
     Raises:
-        CourseError: ``out`` cannot be written, said before the block is entered; or another process is at work on it.
+        CourseError: ``out`` cannot be written, raised before the block is entered; or another process is at work on it.
     """
     folder = out.with_name(f"{out.name}.unfinished")
     lock = FileLock(folder / ".lock", timeout=0)

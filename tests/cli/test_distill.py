@@ -283,7 +283,7 @@ def test_a_logger_of_ones_own_is_made_for_each_training(tmp_path):
     assert list((tmp_path / "logs/student/seed-0").rglob("metrics.csv"))
     answer = course(*SMALL, "--log", "pathlib:Path", "-o", str(tmp_path / "other"))
     assert answer.exit_code == 1
-    assert "--log pathlib:Path must make a logger for Lightning, got a PosixPath" in answer.output
+    assert "--log pathlib:Path must make a Lightning logger, got a PosixPath" in answer.output
 
 
 def tensorboard_is_there():

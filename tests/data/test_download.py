@@ -86,7 +86,7 @@ def refuses(message):
 def test_a_wrong_checksum_leaves_nothing(archive, own_data, monkeypatch):
     archive.write_bytes(archive.read_bytes() + b"more")
     refuses(
-        "could not be downloaded from http://127.0.0.1.*what came has the SHA-256.*name one with COURSE_DATA"
+        "could not be downloaded from http://127.0.0.1.*the download has the SHA-256.*name one with COURSE_DATA"
     )
     assert list(own_data.iterdir()) == []
 

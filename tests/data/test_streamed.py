@@ -138,7 +138,7 @@ class Random(Source):
         (lambda: streamed(Pictures(), prefetch=0), "prefetch must be an integer of at least 1, got 0"),
         (
             lambda: streamed(Random(), workers=0).batch([5, 6]),
-            "dataset must give the same input each time, and gives another at 5 than when it was read through",
+            "dataset must give the same input each time, but input 5 has changed since it was read through",
         ),
         (lambda: streamed(Pictures(), workers=0).batch([150]), "positions from 0 to 149, got 150 to 150"),
         (lambda: streamed(Pictures(), workers=0).batch([0.5]), "index must hold integers"),

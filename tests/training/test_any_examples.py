@@ -214,6 +214,10 @@ def test_accuracy_counts_positions():
             lambda e: Examples(inputs=e.images),
             "labels must be a tensor with a row for each example, got NoneType",
         ),
+        (
+            lambda e: Examples(inputs=e.images.tolist(), labels=e.labels),
+            "inputs must be a tensor with a row for each example, got list",
+        ),
         (lambda e: Examples(e.images, e.labels, inputs=e.images), "either images or inputs"),
         (
             lambda e: Examples(inputs=e.images, labels=e.labels[1:]),

@@ -153,7 +153,9 @@ def test_another_choice_is_another_training(train, tmp_path):
         with pytest.raises(CourseError, match="another choice of the step: highest score of looks every 10"):
             fit(small_mlp, hard_labels(), train, RECIPE, watch=other, checkpoints=places)
     longer = Recipe(steps=90, batch_size=16, lr=1e-2)
-    with pytest.raises(CourseError, match="from 60 to 90 steps: the step that is chosen depends on their"):
+    with pytest.raises(
+        CourseError, match="from 60 to 90 steps: the step that is chosen depends on the number"
+    ):
         fit(small_mlp, hard_labels(), train, longer, watch=watch, checkpoints=places)
 
 
@@ -174,5 +176,5 @@ def test_a_number_that_nobody_looks_at_is_refused(train):
         CourseError, match="look must return the number 'loss' that best names, got score, other"
     ):
         fit(small_mlp, hard_labels(), train, RECIPE, watch=Watch(Scores(1), every=1, best="loss"))
-    with pytest.raises(CourseError, match="got the step that is chosen: stopped early"):
+    with pytest.raises(CourseError, match="got the step that is chosen: otherwise"):
         fit(small_mlp, hard_labels(), train, RECIPE, watch=Watch(Scores(1), 1, "score"), keep=[5])

@@ -118,12 +118,12 @@ def test_another_function_is_another_objective(train, cache, tmp_path):
 
 
 def test_what_depends_on_the_length_cannot_be_kept_or_extended(train, cache, tmp_path):
-    with pytest.raises(CourseError, match="got the weight of term 'logits': stopped early"):
+    with pytest.raises(CourseError, match="got the weight of term 'logits': otherwise"):
         fit(small_mlp, goal(fading), train, RECIPE, teacher=cache, keep=[5])
     places = Checkpoints(tmp_path, extend=True)
     fit(small_mlp, goal(fading), train, RECIPE, teacher=cache, checkpoints=places)
     with pytest.raises(
-        CourseError, match="from 24 to 48 steps: the weight of term 'logits' depends on their"
+        CourseError, match="from 24 to 48 steps: the weight of term 'logits' depends on the number"
     ):
         fit(
             small_mlp, goal(fading), train, Recipe(steps=48, batch_size=16), teacher=cache, checkpoints=places

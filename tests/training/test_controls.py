@@ -131,7 +131,7 @@ def test_the_temperature_of_evened_answers_is_checked(cache):
 @pytest.mark.parametrize(
     ("logits", "words"),
     [
-        (torch.zeros(59, 10), "logits must be one row for each of the 60 examples, got 59"),
+        (torch.zeros(59, 10), "logits must have one row for each of the 60 examples, got 59"),
         (torch.zeros(60), r"logits must be floating point of shape \(N, C\), got torch.float32 \(60,\)"),
         (torch.zeros(60, 10).long(), "logits must be floating point"),
         ([0.0] * 60, "source must be an array, a file, .* got list"),

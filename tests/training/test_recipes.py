@@ -127,7 +127,7 @@ def test_another_function_is_another_recipe(train, tmp_path):
 
 
 class Nameless:
-    """A function that no checkpoint can know again."""
+    """A function that no checkpoint can recognise."""
 
     def __call__(self, groups, lr, weight_decay):
         return torch.optim.SGD(groups, lr=lr, weight_decay=weight_decay)

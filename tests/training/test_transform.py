@@ -168,9 +168,7 @@ def test_another_transform_is_another_training(train, tmp_path):
 @pytest.mark.parametrize("transform", [Nameless(), v2.Compose([Nameless()])])
 def test_what_a_checkpoint_cannot_know_again_is_refused_only_there(transform, train, tmp_path):
     fit(small_mlp, hard_labels(), train, RECIPE, transform=transform)
-    with pytest.raises(
-        CourseError, match=r"transform must be .* a checkpoint can know again, got .*Nameless"
-    ):
+    with pytest.raises(CourseError, match=r"transform must be .* a checkpoint can recognise, got .*Nameless"):
         fit(small_mlp, hard_labels(), train, RECIPE, transform=transform, checkpoints=Checkpoints(tmp_path))
 
 
