@@ -13,7 +13,7 @@ Progress = Callable[[int, int], None]
 
 
 class Stopped(Exception):
-    """Somebody asked a running work to stop; raised by a ``Progress``."""
+    """A running piece of work was asked to stop; raised by a ``Progress``."""
 
 
 @contextmanager
@@ -28,7 +28,7 @@ def progress_bar(
     Args:
         description: what is being done, in a few words.
         total: number of units of work.
-        shown: False for no bar at all; a function is told ``(done, total)`` in place of a bar, and may raise
+        shown: False for no bar at all; a function is called with ``(done, total)`` in place of a bar, and may raise
             ``Stopped``.
     """
     if callable(shown):

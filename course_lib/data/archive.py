@@ -120,7 +120,7 @@ def _checked_name(member: tarfile.TarInfo, path: Path) -> PurePosixPath:
 def _check_size(member: tarfile.TarInfo, limit: int, total: int, total_limit: int, path: Path) -> None:
     if member.size > limit:
         raise CourseError(
-            f"{path} holds {member.name!r} of {member.size} bytes, at most {limit} were expected"
+            f"{path} holds {member.name!r} of {member.size} bytes; at most {limit} were expected"
         )
     if total > total_limit:
         raise CourseError(f"{path} holds more than {total_limit} bytes of images: it is another data set")

@@ -61,7 +61,10 @@ class Examples:
         inputs: Tensor | None = None,
     ):
         if (images is None) == (inputs is None):
-            raise CourseError("give either images or inputs, one tensor with a row for each example")
+            came = "neither" if images is None else "both"
+            raise CourseError(
+                f"either images or inputs must be given, one tensor with a row for each example, got {came}"
+            )
         images = _rows("images", images) if inputs is None else _rows("inputs", inputs)
         labels = _rows("labels", labels)
         extras = {name: _rows(name, value) for name, value in dict(extras or {}).items()}

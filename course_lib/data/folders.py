@@ -1,4 +1,4 @@
-"""Pictures and data sets of one's own, read once into whole tensors."""
+"""Your own pictures and data sets, read once into whole tensors."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -140,7 +140,7 @@ def _split(labels: Tensor, shares: Sequence[float], seed: int, classes: Sequence
     if min(sizes) < len(classes) or fewest < len(sizes):
         raise CourseError(
             f"each of the {len(classes)} classes needs a picture in each of {len(sizes)} parts, got {len(labels)} "
-            f"pictures, of one class {fewest}"
+            f"pictures, with {fewest} in the smallest class"
         )
     return stratified_split(labels, sizes, seed)
 

@@ -1,4 +1,4 @@
-"""How the students of a plan are told what the teacher says: from what it said once, or asked at every step."""
+"""How the students of a plan get the teacher's answers: from a cache, or by asking at every step."""
 
 from pathlib import Path
 

@@ -57,7 +57,7 @@ def distill(
     fall_back: bool = False,
     progress: bool = True,
 ) -> Report:
-    """Carry out a plan; called again with the same folder it resumes where it was stopped.
+    """Carry out a plan; a stopped distillation is resumed by the same call with the same folder.
 
     The folder then holds the teacher as ``teacher.pt``, the students as ``student/seed-0.pt`` and so on, those that
     learned from hard labels as ``baseline/seed-0.pt`` (all for ``load_network``), ``report.json`` and
@@ -65,20 +65,20 @@ def distill(
 
     Args:
         plan: what is to be done.
-        folder: for all of this; one distillation at a time works in it.
-        data: a data set of one's own, with one class index for each example, in place of the plan's.
+        folder: for all of this; only one distillation at a time can use it.
+        data: your own data set, with one class index for each example, in place of the plan's.
         student: a function that makes the student, or its name as "package.module:function"; AlexNet at the plan's
-            width if None. It is called with ``image_shape`` and ``num_classes`` where it has parameters so named.
-        teacher: a file of a network, as an earlier distillation left it; a trained network; or a function as for the
-            student, whose network is trained, or taken as it is where the plan's ``teacher_epochs`` is 0. AlexNet,
-            trained, if None.
-        objective: of the students, in place of the plan's losses; for losses with parameters, say.
+            width if None. It is called with ``image_shape`` and ``num_classes`` if it has parameters of these names.
+        teacher: a network's file from an earlier distillation; a trained network; or a function as for the student,
+            whose network is trained, or used as it is if the plan's ``teacher_epochs`` is 0. If None, an AlexNet is
+            trained.
+        objective: of the students, in place of the plan's losses, for instance with losses that have parameters.
         fabric: device, precision and processes; the CPU if None.
-        loggers: makes the loggers of one training, of Lightning Fabric's kind, from its name, such as "student/seed-0".
-        together: train the students of all seeds at once, which is much faster where they are small; the validation
-            data are then not looked at in between, and the logs are of their means.
+        loggers: a function from the name of a training, such as "student/seed-0", to its Lightning Fabric loggers.
+        together: train the students of all seeds at once, which is much faster if they are small; the validation data
+            are then read only at the end, and the logs show means over the students.
         compile: use ``torch.compile`` where no loss differentiates the logits.
-        fall_back: resume from an older checkpoint where the newest is damaged or of another plan.
+        fall_back: resume from an older checkpoint if the newest is damaged or belongs to another plan.
         progress: show bars where a person can see them.
 
     Returns:
@@ -86,7 +86,7 @@ def distill(
 
     Raises:
         CourseError: data, networks or checkpoints that do not fit the plan, a folder that cannot be written or is in
-            use; what can be told beforehand is said before anything is trained.
+            use. What can be checked beforehand is checked before anything is trained.
         TrainingDiverged: a loss or a weight is NaN or infinite.
     """
     fabric = fabric or Fabric(accelerator="cpu", devices=1)

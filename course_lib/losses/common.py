@@ -28,7 +28,7 @@ def check_logits(*, columns: int = 2, **logits: Tensor) -> None:
             )
 
 
-NO_LABEL = -100  # as in PyTorch: an example, or a position, whose class nobody knows
+NO_LABEL = -100  # as in PyTorch: an example, or a position, whose class is unknown
 
 
 def class_dimension(logits: Tensor) -> int:

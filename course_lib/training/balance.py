@@ -1,4 +1,4 @@
-"""Weights of terms from the lengths of their gradients, where nobody knows the scale of a loss."""
+"""Weights of terms from the lengths of their gradients, for losses of unknown scale."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

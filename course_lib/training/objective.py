@@ -42,7 +42,7 @@ class Term:
 
     The loss's own parameter names say what it needs: ``student_logits``, ``teacher_logits``, ``labels``, ``inputs``,
     ``index``, ``activations``, ``teacher_gradients`` and ``soft_matrix`` are supplied by the loop; everything else is a
-    setting and is given here. Where a parameter has another name, name its ``Source``:
+    setting and is given here. If a parameter has another name, say which ``Source`` it gets:
     ``student=student_activation("relu2")``.
 
     A loss may have state: parameters that are learned with the student, such as a projector's, and buffers, such as a
@@ -56,14 +56,14 @@ class Term:
             weight is set on the first batches so that the term's gradient with respect to the student's weights is as
             long as that of all terms with a number together; ``Run.weights`` holds it. Or a function, such as a
             ``Ramp``, from the share of the steps that are done, from 0 to below 1, to the weight in the next step.
-        layers: whose activations a loss of ``activations`` is given, by name as in ``model.named_modules()``;
-            "inputs" is the input itself.
+        layers: names, as in ``model.named_modules()``, of the layers whose activations go to a loss with a parameter
+            ``activations``; "inputs" is the input itself.
         lr: learning rate of the loss's own parameters; the recipe's if None.
         **settings: the loss's other arguments, e.g. ``temperature=4.0``; numbers and tensors may be ``PerStudent``.
 
     Raises:
-        CourseError: a setting is missing, unknown, or of a name that the loop supplies; layers are missing or useless;
-            a learning rate for a loss without parameters.
+        CourseError: a setting is missing or unknown, or has a name that the loop supplies; layers are missing or not
+            used; a learning rate for a loss without parameters.
     """
 
     def __init__(

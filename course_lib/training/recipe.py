@@ -35,12 +35,12 @@ class Recipe:
         batch_size: examples per step; a smaller data set is used whole.
         optimizer: one of "sgd", "momentum" (0.9), "rmsprop", "adam", "adamw"; other options as in ``torch.optim``. Or a
             function such as ``torch.optim.NAdam``, or ``spare_norms("adamw")``, that is called with groups of
-            parameters, ``lr`` and ``weight_decay``; for ``fit_many`` it must treat each weight by itself; its groups
-            also hold ``students``, their number, which is the first dimension of all parameters.
+            parameters, ``lr`` and ``weight_decay``. For ``fit_many`` it must treat each weight by itself; the groups
+            then also hold ``students``, their number, which is the first dimension of all parameters.
         lr: learning rate at the start.
         weight_decay: L2 penalty as in ``torch.optim``.
         schedule: "constant", or "cosine" down to 0 over all steps, or ``Warmup`` before either; or a function from the
-            optimiser to a ``torch.optim.lr_scheduler.LRScheduler``, which makes a step after each step of the training.
+            optimiser to a ``torch.optim.lr_scheduler.LRScheduler``, which takes a step after each step of the training.
         clip: largest norm of a step's gradient, over all weights of a student; a longer one is shortened to it. Deep
             networks without norm layers may need it at large learning rates.
         average: decay of a moving average of the weights, e.g. 0.999. Then this average is the student: it is what the

@@ -17,7 +17,7 @@ class Warmup:
     """A learning rate that grows evenly over the first steps: ``Recipe(schedule=Warmup(100))``.
 
     Attributes:
-        steps: in which it grows; the first is taken with ``lr`` / steps, the last with ``lr``.
+        steps: number of steps in which it grows; the first is taken with ``lr`` / steps, the last with ``lr``.
         then: "constant", or "cosine" down to 0 over the steps that are left.
 
     Raises:
