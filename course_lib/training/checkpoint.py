@@ -198,7 +198,8 @@ class CheckpointWriter:
 def load_weights(path: str | Path) -> dict[str, Tensor]:
     """The weights in a checkpoint by name, on the CPU, for ``load_state_dict``; of ``fit_many`` with (students, ...).
 
-    Where the recipe averages, their average. They are those of its last step, also where ``Watch`` chose another one.
+    If the recipe averages weights, their average. They belong to the checkpoint's last step, even if ``Watch`` chose
+    another one.
 
     Args:
         path: a file ``step-….ckpt`` of a training; ``Checkpoints(folder).files()`` lists them, the newest first.

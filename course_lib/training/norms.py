@@ -22,7 +22,7 @@ def recompute_norm(model: nn.Module, examples: Examples, *, batch_size: int = 25
     Args:
         model: with batch norms; each module's mode stays as it is.
         examples: all are shown once, in batches of nearly equal size.
-        batch_size: largest number of examples in a batch, at least 2; with 2 one batch may have 3, so that none has 1.
+        batch_size: largest number of examples in a batch, at least 2. With 2, one batch may hold 3, so none holds 1.
         seed: of the order of the examples, which come in classes in many data sets, and of dropout.
 
     Raises:

@@ -167,7 +167,7 @@ def batch_order(
     A draw is the position of an example; where an example has several views, position · views + view, with a view
     drawn again each time. The last, smaller batch of an epoch is left out so that all batches weigh the same; the
     next shuffle brings its examples back. The order depends on the seed alone, not on the global random state.
-    So many epochs as ``together`` says come at once, which takes less time where they are short.
+    ``together`` epochs are drawn at once, which takes less time if they are short.
     """
     generator = torch.Generator().manual_seed(int(seed))
     size = min(batch_size, examples)
