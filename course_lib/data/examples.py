@@ -248,6 +248,15 @@ class Examples:
         )
 
 
+def check_examples(examples: object) -> None:
+    """Refuse what is not ``Examples``, such as a pair of tensors or a data set of PyTorch's."""
+    if not isinstance(examples, Examples):
+        raise CourseError(
+            f"examples must be course_lib.data.Examples, got {type(examples).__name__}: Examples(inputs=X, labels=Y) "
+            "makes them of tensors, from_dataset of a PyTorch data set"
+        )
+
+
 def _rows(name: str, value: object) -> Tensor:
     """The value, refused if it is not a tensor with a row for each example."""
     if not isinstance(value, Tensor) or not value.ndim:

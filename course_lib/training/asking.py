@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from course_lib.data import Examples, Views
+from course_lib.data.examples import check_examples
 from course_lib.errors import CourseError, check_count, check_positive
 from course_lib.files import PART
 from course_lib.losses import soft_gradients
@@ -114,6 +115,7 @@ class Gathered:
 
 def teacher_logits(teacher: nn.Module, examples: Examples, *, batch_size: int = 512) -> Tensor:
     """Logits of a network for all examples, (N, ...) float32, in eval mode; the mode is restored afterwards."""
+    check_examples(examples)
     with evaluating(teacher), torch.no_grad():
         batches = _batches(teacher, examples, batch_size)
         logits = torch.cat([_logits(teacher, inputs).float() for _, inputs in batches])

@@ -219,7 +219,7 @@ class BatchSource:
         with MacCounter() as counter:
             batch = self(draws * len(self.views) if self.views else draws)
             with evaluating(model), forward:
-                supplied = forward(batch, dry_run=True)
+                supplied = self._tried(forward, batch)
         logits = supplied.logits
         if not isinstance(logits, Tensor) or logits.ndim < 2 or len(logits) != len(draws):
             came = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
@@ -241,6 +241,16 @@ class BatchSource:
                 objective(supplied, values)
                 tried.add(numbers)
         return supplied, counter.macs / len(draws)
+
+    def _tried(self, forward: Forward, batch: dict[Source, Tensor]) -> ForwardResult:
+        try:
+            return forward(batch, dry_run=True)
+        except (RuntimeError, TypeError, IndexError) as error:
+            inputs = batch[INPUTS]
+            raise CourseError(
+                f"build_model must make a network that takes the examples' inputs, {tuple(inputs.shape)} "
+                f"{inputs.dtype} for {len(inputs)} of them, and this one ends in {type(error).__name__}: {error}"
+            ) from error
 
 
 def check_classes(labels: Tensor, logits: Tensor) -> None:

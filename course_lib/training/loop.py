@@ -8,6 +8,7 @@ from lightning_fabric.loggers.logger import Logger
 from torch import nn
 
 from course_lib.data import Examples, Views
+from course_lib.data.examples import check_examples
 from course_lib.errors import CourseError
 from course_lib.progress import Progress
 from course_lib.training.batches import BatchSource, Teacher
@@ -87,6 +88,7 @@ def fit(
         >>> run.model(digits.test.inputs).shape
         torch.Size([397, 10])
     """
+    check_examples(examples)
     fabric = _with_float32_weights(fabric) if fabric else _fabric_for(examples)
     examples = examples.to(fabric.device)
     if different := [name for term in objective.terms for name in term.knobs()]:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from course_lib.data import Examples
+from course_lib.data.examples import check_examples
 from course_lib.data.streams import Streamed
 from course_lib.errors import CourseError
 from course_lib.training.cache import fingerprints
@@ -22,6 +23,8 @@ def pool(examples: Examples | Sequence[Examples], students: int) -> tuple[Exampl
         return examples, torch.arange(len(examples)).expand(students, -1)
     if len(examples) != students:
         raise CourseError(f"examples must be one set, or one per seed ({students}), got {len(examples)} sets")
+    for each in examples:
+        check_examples(each)
     first = examples[0]
     if any(isinstance(each, Streamed) for each in examples):
         raise CourseError(

@@ -1,6 +1,7 @@
 """Examples that are not images with one class: features with numbers, tokens with a mask, maps of classes."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 from course_lib.data import Examples
 from course_lib.errors import CourseError
 from course_lib.losses import NO_LABEL, hard_label_loss, soft_target_loss
-from course_lib.measure import accuracy
+from course_lib.measure import accuracy, evaluate
 from course_lib.training import (
     Checkpoints,
     LiveTeacher,
@@ -23,6 +24,7 @@ from course_lib.training import (
     fit_many,
     hard_labels,
     soft_targets,
+    teacher_logits,
 )
 
 RECIPE = Recipe(steps=30, batch_size=8, lr=1e-2)
@@ -249,3 +251,31 @@ def test_bad_input_is_answered_in_one_sentence(call, message):
     with pytest.raises(CourseError, match=message) as caught:
         call(sequences())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("of", ["fit", "fit_many", "teacher_logits", "evaluate"])
+def test_a_pair_of_tensors_is_not_examples(of):
+    pair = torch.randn(20, 4), torch.zeros(20, dtype=torch.int64)
+    asked = {
+        "fit": lambda: fit(linear, hard_labels(), pair, RECIPE),
+        "fit_many": lambda: fit_many(linear, hard_labels(), [pair, pair], RECIPE, seeds=[0, 1]),
+        "teacher_logits": lambda: teacher_logits(linear(), pair),
+        "evaluate": lambda: evaluate(linear(), pair),
+    }
+    with pytest.raises(CourseError, match=r"must be course_lib\.data\.Examples, got tuple"):
+        asked[of]()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "reason"),
+    [(torch.randn(20, 5), "mat1 and mat2"), (torch.randn(20, 4).double(), "RuntimeError")],
+)
+def test_a_network_that_does_not_take_the_inputs_is_named(inputs, reason):
+    examples = Examples(inputs=inputs, labels=torch.zeros(20, dtype=torch.int64))
+    for train in (fit, partial(fit_many, seeds=[0])):
+        with pytest.raises(CourseError, match=f"network that takes the examples' inputs.*{reason}"):
+            train(linear, hard_labels(), examples, RECIPE)
+
+
+def linear():
+    return nn.Linear(4, 3)
