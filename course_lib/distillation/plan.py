@@ -80,7 +80,7 @@ class Plan:
     )
     epochs: int = setting(100, "Epochs of the student's training.", check_count)
     batch_size: int = setting(128, "Examples per step, over all processes.", check_count)
-    optimizer: str = setting("adam", "sgd, momentum (0.9), rmsprop or adam.")
+    optimizer: str = setting("adam", "sgd, momentum (0.9), rmsprop, adam or adamw.")
     lr: float = setting(1e-3, "Learning rate at the start.", check_positive)
     weight_decay: float = setting(0.0, "L2 penalty of the weights.")
     schedule: str = setting("cosine", "constant, or cosine down to 0.")

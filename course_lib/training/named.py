@@ -238,13 +238,16 @@ def named_objective(weights: Mapping[str, float] | Sequence[tuple[str, float]], 
         settings: given to every loss that has a parameter of the name, such as ``temperature``.
 
     Raises:
-        CourseError: an unknown name, a weight that is not a finite number, or a missing setting.
+        CourseError: an unknown name, a weight that is not a finite number, a missing setting, or one of no loss.
 
     Examples:
         >>> objective = training.named_objective({"hard": 0.1, "soft_target": 0.9}, temperature=4.0)
         >>> [term.name for term in objective.terms]
         ['hard', 'soft_target']
     """
+    known = {option for each in LOSSES.values() for option in signature_of(each.loss)}
+    if unknown := [key for key in settings if key not in known]:
+        raise CourseError(f"settings must be of a loss, got {unknown[0]}, which none has")
     pairs = list(weights.items() if isinstance(weights, Mapping) else weights)
     terms = []
     for name, weight in pairs:

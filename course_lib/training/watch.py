@@ -95,6 +95,8 @@ class Watcher:
             raise CourseError(
                 f"look must return the number {self._watch.best!r} that best names, got {', '.join(numbers) or 'none'}"
             )
+        if "step" in numbers:
+            raise CourseError("look must give its numbers other names than 'step', which is the step's own")
         self.seen.append({"step": step, **numbers})
         if self._best == len(self.seen) - 1:
             self._kept = {name: value.clone() for name, value in self._network.state_dict().items()}

@@ -178,3 +178,5 @@ def test_a_number_that_nobody_looks_at_is_refused(train):
         fit(small_mlp, hard_labels(), train, RECIPE, watch=Watch(Scores(1), every=1, best="loss"))
     with pytest.raises(CourseError, match="got the step that is chosen: otherwise"):
         fit(small_mlp, hard_labels(), train, RECIPE, watch=Watch(Scores(1), 1, "score"), keep=[5])
+    with pytest.raises(CourseError, match="look must give its numbers other names than 'step'"):
+        fit(small_mlp, hard_labels(), train, RECIPE, watch=Watch(lambda network: {"step": 7}, 1, "step"))

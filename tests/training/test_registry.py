@@ -116,3 +116,8 @@ def test_a_loss_with_parameters_has_a_line_like_any_other():
     assert (method.title, method.symbol, method.formula) == ("scaled", "scaled", "scaled")
     assert method.options == ("power",)
     assert method.objective(1.0, 0.0).terms[0].module is method.loss
+
+
+def test_a_setting_that_no_loss_has_is_refused():
+    with pytest.raises(CourseError, match="settings must be of a loss, got estimater, which none has"):
+        named_objective({"hard": 1.0}, estimater="hutchinson")
