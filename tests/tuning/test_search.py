@@ -235,30 +235,48 @@ def test_a_trial_that_was_taken_and_never_begun_is_filled_again(tmp_path):
     assert [trial.state for trial in study.trials] == [TrialState.FAIL, TrialState.WAITING]
 
 
-@pytest.mark.xdist_group("forked")
-def test_a_killed_process_loses_no_setting_and_none_is_tried_twice(tmp_path):
-    """Two start at once; one is killed in the middle of a trial; the other one ends the study."""
-    killed = start(searches, tmp_path, "killed", 1000)
-    left = start(searches, tmp_path, "left", 0.05)
-    try:
-        deadline = time.monotonic() + 120
-        while not (tmp_path / "killed is working").exists():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        killed.kill()
-        left.join(timeout=150)
-        assert left.exitcode == 0
-    finally:
-        for process in (killed, left):
-            process.kill()
-    trials = open_study(tmp_path / "study.db").trials
+def shared(folder):
+    """The complete and the failed trials of the study in the folder, whose slots were all tried to their end, once."""
+    trials = open_study(folder / "study.db").trials
     complete = [trial for trial in trials if trial.state == TrialState.COMPLETE]
     assert sorted(trial.user_attrs["slot"] for trial in complete) == list(range(8))
     # Both may have filled a slot at once; the second trial waits for ever, for nobody needs it.
     waiting = {trial.user_attrs["slot"] for trial in trials if trial.state == TrialState.WAITING}
     assert waiting <= {trial.user_attrs["slot"] for trial in complete}
     assert not any(trial.state == TrialState.RUNNING for trial in trials)
-    dead = [t for t in trials if t.state == TrialState.FAIL and "given up" not in t.user_attrs]
+    return complete, [t for t in trials if t.state == TrialState.FAIL and "given up" not in t.user_attrs]
+
+
+@pytest.mark.xdist_group("forked")
+def test_of_two_processes_that_start_at_once_none_tries_what_the_other_has(tmp_path):
+    processes = [start(searches, tmp_path, name, 0.05) for name in ("one", "other")]
+    try:
+        for process in processes:
+            process.join(timeout=150)
+            assert process.exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()
+    assert shared(tmp_path)[1] == []
+
+
+@pytest.mark.xdist_group("forked")
+def test_a_killed_process_loses_no_setting_and_none_is_tried_twice(tmp_path):
+    """One is killed in the middle of a trial; the other one ends the study."""
+    processes = [start(searches, tmp_path, "killed", 1000)]
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "killed is working").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        processes.append(start(searches, tmp_path, "left", 0.05))
+        processes[0].kill()
+        processes[1].join(timeout=150)
+        assert processes[1].exitcode == 0
+    finally:
+        for process in processes:
+            process.kill()
+    complete, dead = shared(tmp_path)
     assert len(dead) == 1
     assert [t.params for t in complete if t.user_attrs["slot"] == dead[0].user_attrs["slot"]] == [
         dead[0].params
