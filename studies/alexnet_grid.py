@@ -6,7 +6,7 @@ from equally many settings on validation images: hard labels their learning rate
 targets their learning rate, weight decay, temperature and λ. The same students learn from answers whose dark knowledge
 was permuted, with the article's settings, and from a teacher that trained briefly or learned its images by heart.
 
-Takes about seven hours on one core. Each result is kept, and a part of the ways can be had alone:
+Takes hours. Each result is kept, and a part of the ways can be had alone:
 ``python -m studies.alexnet_grid --only hard`` and the like fill the same folder from several processes.
 """
 

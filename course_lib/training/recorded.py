@@ -130,7 +130,7 @@ def _call_directly(graph: GraphModule) -> None:
     """Call operations through PyTorch's usual functions and methods.
 
     They are the same operations, but those of ``torch.ops`` read their arguments more slowly, which small networks
-    feel: a step takes about a fifth less.
+    feel.
     """
     for node in graph.graph.nodes:
         if isinstance(node.target, OpOverload) and node.target.namespace == "aten":

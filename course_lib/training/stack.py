@@ -26,7 +26,7 @@ from course_lib.training.threads import suited_threads
 
 # Recording takes as long as this many steps of the course's small students save; those of larger ones save little.
 RECORD_FROM = 200
-# Batches that are drawn at once where there are few in an epoch: one by one, drawing is a sixth of a small step.
+# Batches that are drawn at once where there are few in an epoch: one by one, drawing takes a good part of a small step.
 BATCHES_AT_ONCE = 32
 
 
